@@ -1,0 +1,177 @@
+"""Segments of text to tokens with exact spans, under any fast tokenizer.
+
+Text is tokenised in runs. A run ends where the model has to write (a hole, or the response), so a
+token never straddles that edge; inside a run the tokenizer works as it does on the final text, and
+each token's span comes from its character offsets, never from searching.
+
+Spaces directly before a hole or before the response are left out of the run: tokenizers of the GPT
+kind put the space into the following word's token, so it is the model's to write. The text that
+people see keeps the template's own spaces (see ``templates``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from promptinfill.models.base import MaskedDiffusionLM
+from promptinfill.templates import Segment
+
+CONTROL, PROMPT, RESPONSE = 0, 1, 2  # region of a token; control tokens belong to neither text
+
+
+@dataclass
+class EncodedSequence:
+    """One sequence of L tokens with its spans, as plain lists of length L.
+
+    Attributes:
+        ids: token ids; a hole's tokens are mask tokens.
+        region: CONTROL, PROMPT or RESPONSE.
+        is_field: True for tokens that hold at least one character of a field's value.
+        slot: -1, or for a hole's token which decision it is (see ``diffusion.sampling``).
+    """
+
+    ids: list[int] = field(default_factory=list)
+    region: list[int] = field(default_factory=list)
+    is_field: list[bool] = field(default_factory=list)
+    slot: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def append(self, token: int, region: int, is_field: bool = False, slot: int = -1) -> None:
+        """Add one token."""
+        self.ids.append(token)
+        self.region.append(region)
+        self.is_field.append(is_field)
+        self.slot.append(slot)
+
+
+@dataclass
+class _Run:
+    """A stretch of text tokenised as one piece; ``kinds`` holds (region, is_field) per character."""
+
+    text: str = ""
+    kinds: list[tuple[int, bool]] = field(default_factory=list)
+    control: bool = False
+
+    def add(self, text: str, region: int, is_field: bool) -> None:
+        self.text += text
+        self.kinds += [(region, is_field)] * len(text)
+
+    def take_trailing_spaces(self) -> str:
+        if self.control:
+            return ""
+        kept = self.text.rstrip(" ")
+        spaces = self.text[len(kept) :]
+        self.text, self.kinds = kept, self.kinds[: len(kept)]
+        return spaces
+
+
+@dataclass(frozen=True)
+class _HoleRun:
+    length: int
+    first_slot: int
+
+
+def hole_slots(segments: Sequence[Segment]) -> dict[int, int]:
+    """First slot of each distinct hole: holes of one name share slots, others follow in order."""
+    first: dict[int, int] = {}
+    total = 0
+    for segment in segments:
+        if segment.hole is not None and segment.hole.index not in first:
+            first[segment.hole.index] = total
+            total += segment.hole.length
+    return first
+
+
+def _runs(segments: Sequence[Segment]) -> list[_Run | _HoleRun]:
+    first_slot = hole_slots(segments)
+    runs: list[_Run | _HoleRun] = [_Run()]
+    region = PROMPT
+    for segment in segments:
+        last = runs[-1]
+        if segment.hole is not None and segment.text == "":
+            if isinstance(last, _Run):
+                last.take_trailing_spaces()
+            runs.append(_HoleRun(segment.hole.length, first_slot[segment.hole.index]))
+            continue
+        if segment.kind == "control":
+            if not (isinstance(last, _Run) and last.control):
+                runs.append(_Run(control=True))
+            runs[-1].add(segment.text, CONTROL, False)  # type: ignore[union-attr]
+            continue
+        if segment.region == "response" and region == PROMPT:
+            region = RESPONSE
+            spaces = last.take_trailing_spaces() if isinstance(last, _Run) else ""
+            run = _Run()
+            run.add(spaces, RESPONSE, False)
+            runs.append(run)
+        elif isinstance(last, _HoleRun) or last.control:
+            runs.append(_Run())
+        run = runs[-1]
+        assert isinstance(run, _Run)
+        run.add(segment.text, region, segment.kind == "field")
+    return runs
+
+
+def encode_segments(
+    dlm: MaskedDiffusionLM,
+    sequences: Sequence[Sequence[Segment]],
+    *,
+    end: bool,
+) -> list[EncodedSequence]:
+    """Encode many sequences at once.
+
+    Args:
+        dlm: gives tokenizer, BOS, EOS and mask.
+        sequences: the segments of each sequence (``Template.segments`` or several joined).
+        end: whether the response is complete, so that EOS (a response token) follows it.
+    """
+    runs = [_runs(segments) for segments in sequences]
+    text_runs = [run for row in runs for run in row if isinstance(run, _Run) and run.text]
+    encodings = {
+        control: iter(
+            _encode(dlm.tokenizer, [r.text for r in text_runs if r.control == control], control)
+        )
+        for control in (False, True)
+    }
+    out = []
+    for row in runs:
+        sequence = EncodedSequence()
+        starts_with_control = any(isinstance(run, _Run) and run.control for run in row[:2])
+        if dlm.bos_token_id is not None and not starts_with_control:
+            sequence.append(dlm.bos_token_id, CONTROL)
+        for run in row:
+            if isinstance(run, _HoleRun):
+                for i in range(run.length):
+                    sequence.append(dlm.mask_token_id, PROMPT, slot=run.first_slot + i)
+            elif run.text:
+                encoding = next(encodings[run.control])
+                for token, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True):
+                    kinds = run.kinds[start : max(stop, start + 1)] or run.kinds[-1:]
+                    region = kinds[-1][0]
+                    sequence.append(token, region, any(is_field for _, is_field in kinds))
+        if end:
+            sequence.append(dlm.eos_token_id, RESPONSE)
+        out.append(sequence)
+    return out
+
+
+def _encode(tokenizer: Any, texts: list[str], control: bool) -> list[Any]:
+    """Tokenise without adding specials; only control text may hold specials, data is plain text."""
+    backend = tokenizer.backend_tokenizer
+    before = backend.encode_special_tokens
+    backend.encode_special_tokens = not control
+    try:
+        encodings: list[Any] = backend.encode_batch(texts, add_special_tokens=False)
+    finally:
+        backend.encode_special_tokens = before
+    return encodings
+
+
+def decode(dlm: MaskedDiffusionLM, ids: Sequence[int]) -> str:
+    """Text of ``ids``, exactly as the tokenizer spells it, specials left out."""
+    text: str = dlm.tokenizer.decode(
+        list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    return text

@@ -1,0 +1,112 @@
+"""From a recipe's sources to tokenised data sets, checked whole before training starts."""
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from promptinfill.data.encoding import RESPONSE, EncodedSequence, encode_segments
+from promptinfill.data.records import read_hub, read_jsonl, record_segments
+from promptinfill.data.tokenized import TokenizedDataset
+from promptinfill.models.base import MaskedDiffusionLM
+from promptinfill.templates import Segment, Template
+from promptinfill.training.recipe import DataSection, MicroTasks, Source
+
+_BLOCK = 2_000  # records tokenised at once
+_SHARD = 20_000  # generated records per worker job
+
+
+def load_source(
+    dlm: MaskedDiffusionLM,
+    source: Source,
+    section: DataSection,
+    *,
+    cache: Path | None = None,
+    workers: int | None = None,
+) -> TokenizedDataset:
+    """Tokenise one source. Generated records are made in parallel and cached under ``cache``.
+
+    Raises:
+        DataError: names file:line of the first broken record.
+    """
+    if source.microtasks is not None:
+        return _generated(dlm, source.microtasks, section, cache, workers)
+    template = Template(source.template, source.response) if source.template else None
+    segments = (
+        record_segments(where, record, template=template, tokenizer=dlm.tokenizer)
+        for where, record in _raw_records(source)
+    )
+    return TokenizedDataset.from_sequences(
+        _encode(dlm, segments, section), max_length=section.max_length
+    )
+
+
+def _raw_records(source: Source) -> Iterable[tuple[str, dict[str, Any]]]:
+    if source.hub is not None:
+        return read_hub(source.hub.id, source.hub.split, source.hub.revision)
+    return itertools.chain.from_iterable(read_jsonl(Path(name)) for name in source.files)
+
+
+def _encode(
+    dlm: MaskedDiffusionLM, segments: Iterable[tuple[Segment, ...]], section: DataSection
+) -> Iterator[EncodedSequence]:
+    segments = iter(segments)
+    while block := list(itertools.islice(segments, _BLOCK)):
+        for sequence in encode_segments(dlm, block, end=True):
+            for _ in range(_padding(sequence, section.eos_padding)):
+                sequence.append(dlm.eos_token_id, RESPONSE)
+            yield sequence
+
+
+def _padding(sequence: EncodedSequence, most: int) -> int:
+    """How many EOS tokens follow the first, 0 to ``most``: a function of the text alone."""
+    if most == 0:
+        return 0
+    digest = hashlib.blake2b(repr(sequence.ids).encode(), digest_size=4)
+    return int.from_bytes(digest.digest()) % (most + 1)
+
+
+def _generated(
+    dlm: MaskedDiffusionLM,
+    wanted: MicroTasks,
+    section: DataSection,
+    cache: Path | None,
+    workers: int | None,
+) -> TokenizedDataset:
+    key = json.dumps(
+        [wanted.model_dump(), section.max_length, section.eos_padding, len(dlm.tokenizer)]
+    )
+    name = f"microtasks-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
+    if cache is not None and (cache / name).is_file():
+        return TokenizedDataset.load(cache / name)
+    shards = [
+        (dlm, wanted, section, start, min(start + _SHARD, wanted.count))
+        for start in range(0, wanted.count, _SHARD)
+    ]
+    count = min(workers or os.cpu_count() or 1, len(shards))
+    if count > 1:
+        with multiprocessing.get_context("fork").Pool(count) as pool:
+            data = TokenizedDataset.concatenate(pool.map(_generate_shard, shards, chunksize=1))
+    else:
+        data = TokenizedDataset.concatenate([_generate_shard(shard) for shard in shards])
+    if cache is not None:
+        data.save(cache / name)
+    return data
+
+
+def _generate_shard(
+    shard: tuple[MaskedDiffusionLM, MicroTasks, DataSection, int, int],
+) -> TokenizedDataset:
+    from promptinfill.microtasks.generator import record_segments as generated_segments
+    from promptinfill.microtasks.generator import records
+
+    dlm, wanted, section, start, stop = shard
+    made = records(wanted.seed, stop - start, wanted.split, start=start)
+    return TokenizedDataset.from_sequences(
+        _encode(dlm, (generated_segments(record) for record in made), section),
+        max_length=section.max_length,
+    )

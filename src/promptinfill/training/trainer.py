@@ -1,0 +1,220 @@
+"""The transformers Trainer with the masked-diffusion objective in place of next-token loss.
+
+Logging, mixed precision, accumulation, checkpoints, resuming and distributed runs are the
+Trainer's. Ours is the forward process, the loss, batches by length, and a validation loss split
+into prompt and response.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments
+
+from promptinfill.data.tokenized import (
+    LengthBucketSampler,
+    TokenizedDataset,
+    attention_mask,
+    collate,
+    region_masks,
+)
+from promptinfill.diffusion.masking import Policy, Spans, forward_process, full_sequence
+from promptinfill.diffusion.noise import derive_key
+from promptinfill.diffusion.objective import (
+    DiffusionLoss,
+    LossWeights,
+    diffusion_loss,
+    masked_cross_entropy,
+)
+from promptinfill.diffusion.schedules import Schedule, sample_times
+from promptinfill.models.base import MaskedDiffusionLM
+
+
+def noised_loss(
+    dlm: MaskedDiffusionLM,
+    batch: dict[str, Tensor],
+    *,
+    policy: Policy,
+    schedule: Schedule,
+    weights: LossWeights,
+    seed: int,
+    step: int,
+    num_items: Tensor | None = None,
+) -> DiffusionLoss:
+    """Forward process, hidden states, logits at masked positions, weighted loss of one batch.
+
+    The noise of a sequence is a function of (seed, step, its index) alone, so it does not depend on
+    the batch, its padding, or the number of processes.
+
+    Args:
+        batch: the columns of :func:`promptinfill.data.tokenized.collate`, on the model's device.
+    """
+    prompt, response = region_masks(batch["region"])
+    spans = Spans(prompt, response, batch["field"], batch["sequence"])
+    seed_key = derive_key(torch.tensor(seed, device=prompt.device), step)
+    keys = derive_key(seed_key, batch["index"])
+    times = sample_times(keys)
+    eligible = policy(spans, keys)
+    noised, masked = forward_process(
+        batch["input_ids"],
+        eligible,
+        schedule.mask_rate(times),
+        keys,
+        batch["position"],
+        dlm.mask_token_id,
+    )
+    hidden = dlm.hidden(noised, attention_mask(batch["sequence"]), batch["position"])
+    token_loss = masked_cross_entropy(dlm.logits_at(hidden, masked), batch["input_ids"][masked])
+    return diffusion_loss(
+        token_loss, masked, eligible, spans, schedule.weight(times), weights, num_items=num_items
+    )
+
+
+class DiffusionTrainer(Trainer):
+    """Trainer for masked diffusion; see :func:`noised_loss`."""
+
+    def __init__(
+        self,
+        dlm: MaskedDiffusionLM,
+        args: TrainingArguments,
+        *,
+        train_data: TokenizedDataset,
+        validation_data: TokenizedDataset,
+        policy: Callable[[float], Policy],
+        schedule: Schedule,
+        weights: LossWeights,
+        packed_length: int | None = None,
+        callbacks: list[Any] | None = None,
+    ) -> None:
+        self.dlm = dlm
+        self.policy = policy
+        self.schedule = schedule
+        self.weights = weights
+        self.packed_length = packed_length
+        self._sums: dict[str, Tensor] = {}
+        super().__init__(
+            model=dlm.model,
+            args=args,
+            train_dataset=train_data,
+            eval_dataset=validation_data,
+            callbacks=callbacks,
+        )
+        self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches bucketed by length, sharded by accelerate."""
+        data = self.train_dataset
+        assert isinstance(data, TokenizedDataset)
+        sampler = LengthBucketSampler(
+            data.lengths, self.args.per_device_train_batch_size, self.args.seed
+        )
+        return self.accelerator.prepare(self._loader(data, batch_sampler=sampler))
+
+    def _loader(self, data: TokenizedDataset, **how: Any) -> DataLoader:
+        def gather(indices: list[int]) -> dict[str, Tensor]:
+            return collate(
+                data,
+                indices,
+                pad_token_id=self.dlm.pad_token_id,
+                packed_length=self.packed_length,
+            )
+
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            data,
+            collate_fn=gather,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            **how,
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """The masked-diffusion loss of one batch; its parts are kept for the log."""
+        progress = self.state.global_step / max(1, self.state.max_steps)
+        loss = noised_loss(
+            self.dlm,
+            inputs,
+            policy=self.policy(progress),
+            schedule=self.schedule,
+            weights=self.weights,
+            seed=self.args.seed,
+            step=self.state.global_step,
+        )
+        for name, value in _parts(loss).items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        return (loss.total, None) if return_outputs else loss.total
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the mean loss per masked token of each region since the last log."""
+        if self._sums and "loss" in logs:
+            logs |= _means({k: float(v) for k, v in self._sums.items()}, prefix="")
+            self._sums = {}
+        super().log(logs, *args, **kwargs)
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Mean loss per masked token, prompt and response apart, under full-sequence masking.
+
+        One fixed noise for every evaluation of every recipe, so that runs can be compared.
+        """
+        data = eval_dataset or self.eval_dataset
+        loader = self.accelerator.prepare(
+            self._loader(data, batch_size=self.args.per_device_eval_batch_size)
+        )
+        self.model.eval()
+        sums: dict[str, Tensor] = {}
+        for batch in loader:
+            with self.compute_loss_context_manager():
+                loss = noised_loss(
+                    self.dlm,
+                    self._prepare_inputs(batch),
+                    policy=full_sequence,
+                    schedule=self.schedule,
+                    weights=LossWeights(time="uniform"),
+                    seed=0,
+                    step=0,
+                )
+            for name, value in _parts(loss).items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value
+        total = {k: float(self.accelerator.reduce(v)) for k, v in sums.items()}
+        metrics = _means(total, prefix=f"{metric_key_prefix}_")
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+
+def _parts(loss: DiffusionLoss) -> dict[str, Tensor]:
+    """Summed loss and masked-token count of each region: these add up over batches."""
+    return {
+        "prompt": loss.prompt * loss.prompt_count,
+        "prompt_tokens": loss.prompt_count.float(),
+        "response": loss.response * loss.response_count,
+        "response_tokens": loss.response_count.float(),
+    }
+
+
+def _means(sums: dict[str, float], *, prefix: str) -> dict[str, float]:
+    out = {}
+    for region in ("prompt", "response"):
+        count = sums[f"{region}_tokens"]
+        if count:
+            out[f"{prefix}{region}_loss"] = sums[region] / count
+    total = sums["prompt_tokens"] + sums["response_tokens"]
+    out[f"{prefix}loss_per_masked_token"] = (sums["prompt"] + sums["response"]) / max(total, 1)
+    return out
