@@ -23,3 +23,7 @@ class RecipeError(PromptInfillError):
 
 class TaskError(PromptInfillError):
     """A task is unknown, or its data is absent or malformed."""
+
+
+class NoCandidateError(PromptInfillError):
+    """Infilling drew candidates, and none of them was usable."""

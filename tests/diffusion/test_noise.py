@@ -81,13 +81,11 @@ def test_neighbours_are_independent():
         "swapped counters": uniform(key, 1, counter),
         "derived key": uniform(derive_key(key, 1), counter),
     }
-    for (name_a, a), (name_b, b) in itertools.combinations([("here", here), *others.items()], 2):
-        off_diagonal = ~torch.eye(300, dtype=torch.bool)  # "swapped" meets "here" on the diagonal
-        cell = (a * 8).long() * 8 + (b * 8).long()
+    off_diagonal = ~torch.eye(300, dtype=torch.bool)  # "swapped" is "here" on the diagonal
+    for name, other in others.items():
+        cell = (here * 8).long() * 8 + (other * 8).long()
         counts = cell[off_diagonal].bincount(minlength=64)
-        if {name_a, name_b} & {"next key", "next counter"} and "swapped" in (name_a, name_b):
-            continue  # these share draws by construction
-        assert stats.chisquare(counts.numpy()).pvalue > 1e-4, (name_a, name_b)
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-4, name
 
 
 def test_no_collisions_among_a_million_derived_keys():

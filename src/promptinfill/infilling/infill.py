@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from promptinfill import __version__
-from promptinfill.errors import PromptInfillError
+from promptinfill.errors import NoCandidateError, PromptInfillError
 from promptinfill.evaluation.statistics import Interval, bootstrap_mean
 from promptinfill.infilling.candidates import (
     Candidate,
@@ -20,7 +20,7 @@ from promptinfill.infilling.candidates import (
 from promptinfill.infilling.canvas import Example, check_examples
 from promptinfill.infilling.result import Result
 from promptinfill.infilling.run import Run
-from promptinfill.infilling.selection import SelectionOptions, rank_key, select
+from promptinfill.infilling.selection import SelectionOptions, select
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.targets import Target
 from promptinfill.targets.diffusion import DiffusionTarget
@@ -77,7 +77,8 @@ def infill(
 
     Raises:
         TemplateError: no hole, no response, or an example without one of the fields.
-        PromptInfillError: no usable candidate, or no examples.
+        NoCandidateError: no usable candidate.
+        PromptInfillError: no examples.
     """
     started = time.monotonic()
     options, selection = options or InfillOptions(), selection or SelectionOptions()
@@ -118,7 +119,7 @@ def infill(
     found, dropped = collect(template, plans, draws, answerer.count_tokens)
     if not found:
         reasons = ", ".join(f"{n} {why}" for why, n in dropped.items())
-        raise PromptInfillError(
+        raise NoCandidateError(
             f"none of {candidates} candidates was usable ({reasons}); ask for more candidates, "
             "other hole lengths, or a model trained with full-sequence masking"
         )
@@ -187,7 +188,7 @@ class _Evaluator:
                 f"{stage}/{start}", lambda chunk=chunk: self._answer([prompts[i] for i in chunk])
             )
             for i, answer in zip(chunk, unit["answers"], strict=True):
-                scores[i] = float(self.metric(answer, work[i][1][self.response or ""]))
+                scores[i] = float(self.metric(answer, _reference(work[i][1], self.response)))
             self.report(Progress(stage, min(start + size, len(order)), len(order)))
         return scores
 
@@ -217,14 +218,17 @@ def _answer_room(target: Target, template: Template, rows: Sequence[Example]) ->
     return 2 + max(target.count_tokens(" " + row[template.response or ""]) for row in rows)
 
 
+def _reference(row: Example, response: str | None) -> str:
+    """What the answer is compared with: the row's references, one a line, or its response."""
+    return row.get("references") or row[response or ""]
+
+
 def _fields(template: Template, row: Example) -> dict[str, str]:
-    return {name: row[name] for name in template.fields}
+    kept = [*template.fields, *(["references"] if "references" in row else [])]
+    return {name: row[name] for name in kept}
 
 
 def _cost(run: Run) -> dict[str, float]:
     units: Iterable[dict[str, Any]] = run.units.values()
     calls = [(unit["model_calls"], unit["tokens"]) for unit in units]
     return {"model_calls": sum(c for c, _ in calls), "tokens": sum(t for _, t in calls)}
-
-
-__all__ = ["Progress", "infill", "rank_key"]

@@ -21,14 +21,14 @@ def define(
     closed: bool = False,
     weight: float = 1.0,
 ) -> MicroTask:
-    """`patterns` is (training, held out); `extra` adds training patterns; `manual` is one of them."""
+    """`patterns` is (training, held out); `extra` adds training patterns, as does `manual`."""
     train, other = patterns
     return MicroTask(
         name=name,
         group=group,
         make=make,
         phrasings=expand_all([manual, *train, *extra]),
-        held_out_phrasings=expand_all(other, 3)[:6],
+        held_out_phrasings=expand_all(other, 1),
         manual=manual,
         held_out=held_out,
         closed=closed,

@@ -5,25 +5,18 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from promptinfill.microtasks import words
 from promptinfill.microtasks.core import Item, MicroTask, split_by
-from promptinfill.microtasks.phrasing import expand_all, noun_patterns, verb_patterns
+from promptinfill.microtasks.define import define
+from promptinfill.microtasks.phrasing import noun_patterns, verb_patterns
 
 _PSEUDO = 0.3
 _INSTRUCTION_WORDS = 0.06
 
 
-@lru_cache(maxsize=1)
-def instruction_words() -> tuple[str, ...]:
-    """Lower-case words of the instructions: spelled in train so that a model knows their letters.
-
-    Filled in by the catalogue through `set_instruction_words`: the phrasings come later.
-    """
-    return _instruction_words
-
-
+# Lower-case words of the instructions: spelled in train, so that a model knows their letters.
+# The catalogue fills this in, because the phrasings come later.
 _instruction_words: tuple[str, ...] = ()
 _instruction_set: frozenset[str] = frozenset()
 
@@ -32,7 +25,6 @@ def set_instruction_words(found: tuple[str, ...]) -> None:
     global _instruction_words, _instruction_set
     _instruction_words = found
     _instruction_set = frozenset(found)
-    instruction_words.cache_clear()
 
 
 def any_word(rng: random.Random) -> str:
@@ -99,24 +91,15 @@ def tasks() -> list[MicroTask]:
         held_out: bool = False,
         weight: float = 1.0,
     ) -> None:
-        train, other = patterns
+        make = _word_task(function, low=low, usable=usable, present=present)
         found.append(
-            MicroTask(
-                name,
-                "letters",
-                _word_task(function, low=low, usable=usable, present=present),
-                expand_all([manual, *train, *extra]),
-                expand_all(other, 3),
-                manual,
-                held_out=held_out,
-                weight=weight,
-            )
+            define(name, "letters", make, manual, patterns, extra, held_out=held_out, weight=weight)
         )
 
     add(
         "first_letter",
         lambda w: w[0],
-        "Write the first letter of the word",
+        "Write the first letter of the given word",
         noun_patterns(f"<first|first|initial> {_LC}", "word", "<of|in>"),
         [
             f"<Which|What> {_LC} does the word start with?",
@@ -222,7 +205,7 @@ def tasks() -> list[MicroTask]:
         "word_length",
         lambda w: str(len(w)),
         "Count the letters of the word",
-        noun_patterns(f"number of {_LCS}", "word", "in", own=f"number of {_LCS}"),
+        noun_patterns(f"number of {_LCS}", "word", "in", inside=False),
         [
             f"<Count the|Count all the> {_LCS} <of|in> $WORD",
             f"How many {_LCS} <does the word have|are in the word|are there in $WORD>?",
@@ -314,7 +297,7 @@ def tasks() -> list[MicroTask]:
         "first_three_letters",
         lambda w: w[:3],
         "Write the first three letters of the word",
-        noun_patterns(f"first three {_LCS}", "word", "of"),
+        noun_patterns(f"first three {_LCS}", "word", "of", many=True),
         [
             "Shorten $WORD to three letters",
             "Keep only the first three letters",
@@ -326,7 +309,7 @@ def tasks() -> list[MicroTask]:
         "last_two_letters",
         lambda w: w[-2:],
         "Write the last two letters of the word",
-        noun_patterns(f"last two {_LCS}", "word", "of"),
+        noun_patterns(f"last two {_LCS}", "word", "of", many=True),
         ["Keep only the last two letters", "Which two letters does the word end with?"],
         low=3,
     )
@@ -334,7 +317,7 @@ def tasks() -> list[MicroTask]:
         "vowels",
         vowels_of,
         "Write the vowels of the word",
-        noun_patterns("vowels", "word", "<of|in>"),
+        noun_patterns("vowels", "word", "<of|in>", many=True),
         ["Keep only the vowels", "Which vowels are in the word?", "$W only the vowels of $WORD"],
         usable=lambda w: bool(vowels_of(w)),
     )

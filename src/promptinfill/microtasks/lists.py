@@ -10,8 +10,8 @@ from promptinfill.microtasks.define import define
 from promptinfill.microtasks.letters import any_word
 from promptinfill.microtasks.phrasing import noun_patterns, verb_patterns
 
-_ITEM = "<item|word|element>"
-_ITEMS = "<items|words|elements>"
+_ITEM = "<item|item|element|entry>"
+_ITEMS = "<items|items|elements|entries>"
 
 
 def _items(rng: random.Random, low: int = 3, high: int = 6) -> list[str]:
@@ -102,7 +102,12 @@ def tasks() -> list[MicroTask]:
                 _list_task(lambda v, s: v[index], numbers=True, spaces=True),
                 f"Write the {plain} item of the list",
                 noun_patterns(f"{ordinal} {_ITEM}", "list", "<of|in>"),
-                [*extra, f"Keep only the {plain} item of the list"],
+                [
+                    *extra,
+                    f"Keep only the {plain} item of the list",
+                    f"$W the {plain} word <of|in> the <list|given list|list of words>",
+                    f"Which is the {plain} of the words in the list?",
+                ],
             )
         )
 
@@ -165,7 +170,7 @@ def tasks() -> list[MicroTask]:
             "lists",
             _list_task(lambda v, s: str(len(v)), numbers=True, spaces=True, low=2),
             "Count the items in the list",
-            noun_patterns(f"number of {_ITEMS}", "list", "in"),
+            noun_patterns(f"number of {_ITEMS}", "list", "in", inside=False),
             [
                 f"<Count the|Count all the> {_ITEMS} <in|of> $LIST",
                 f"How many {_ITEMS} <are in the list|does the list have|are there in $LIST>?",
@@ -257,7 +262,7 @@ def tasks() -> list[MicroTask]:
             "Remove the duplicates from the list",
             verb_patterns(
                 [
-                    f"<Remove|Delete|Drop> <the duplicates|repeated {_ITEMS}> from the list",
+                    "<Remove|Delete|Drop> <duplicates|the duplicates|repeated items> from the list",
                     f"Write each {_ITEM} of the list only once",
                     "Write the list without repetitions",
                 ],
@@ -277,11 +282,13 @@ def tasks() -> list[MicroTask]:
                 "list",
                 "of",
                 own="items that start with the letter in brackets",
+                many=True,
             ),
             [
                 f"Which {_ITEMS} of the list start with the letter in brackets?",
                 f"List all {_ITEMS} of $LIST that <start|begin> with the bracketed letter",
                 "items with the bracketed first letter",
+                "items by bracketed letter",
             ],
         )
     )

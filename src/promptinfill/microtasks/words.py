@@ -90,11 +90,13 @@ def category_of() -> dict[str, str]:
 def antonyms() -> dict[str, str]:
     """Word -> its antonym; a row that ends in a full stop holds in that direction only."""
     table: dict[str, str] = {}
-    rows = [row.rstrip(".").split("/") + [row.endswith(".")] for row in lines("antonyms")]
-    for word, answer, _ in rows:
+    rows = lines("antonyms")
+    for row in rows:
+        word, answer = row.rstrip(".").split("/")
         table.setdefault(word, answer)
-    for word, answer, one_way in rows:
-        if not one_way:
+    for row in rows:
+        word, answer = row.split("/")
+        if not row.endswith("."):
             table.setdefault(answer, word)
     return table
 
@@ -128,7 +130,8 @@ def _verb_table() -> dict[str, tuple[str, str, bool]]:
     for row in (*lines("verbs"), *lines("verbs_people")):
         parts = row.split("/")
         if len(parts) == 3:
-            regular = parts[1] == parts[2] and parts[1].endswith("ed")
+            doubled = parts[0] + parts[0][-1] + "ed"
+            regular = parts[1] == parts[2] and parts[1] in (_regular_past(parts[0]), doubled)
             table[parts[0]] = (parts[1], parts[2], not regular)
     for row in (*lines("verbs"), *lines("verbs_people")):
         if "/" not in row and row not in table:
@@ -155,7 +158,7 @@ def _doubles(word: str) -> bool:
     """Whether the last consonant doubles before -ed, -ing, -er: one vowel, one syllable."""
     if word in {"forget", "begin", "regret", "commit", "control", "submit", "refer", "prefer"}:
         return True
-    if word in {"admit", "permit", "occur", "forbid", "undo_"}:
+    if word in {"admit", "permit", "occur", "forbid", "travel"}:
         return True
     return bool(re.fullmatch(r"(qu|[^aeiou])*[aeiouy][bdfgklmnprtvz]", word))
 
@@ -202,7 +205,7 @@ def third(verb: str) -> str:
 
 @cache
 def irregular_plurals() -> dict[str, str]:
-    return {singular: form for singular, form in _columns("irregular_plurals", "/")}
+    return {row[0]: row[1] for row in _columns("irregular_plurals", "/")}
 
 
 @cache
@@ -228,11 +231,14 @@ def countable() -> tuple[str, ...]:
     return tuple(w for w in words if w not in mass and " " not in w and plural(w) != w)
 
 
-_TWO_SYLLABLE_ER = {"narrow", "shallow", "simple", "clever", "quiet", "gentle", "humble", "hollow"}
+_TWO_SYLLABLE_ER = {"narrow", "shallow", "simple", "clever", "quiet", "gentle", "humble"}
+_ALWAYS_ER = {"lovely", "lonely", "lively", "stale", "pale"}
+_ALWAYS_MORE = {"ashamed", "tired", "skilled", "crooked", "loyal"}
 _IRREGULAR_ADJECTIVES = {
     "good": ("better", "best"),
     "bad": ("worse", "worst"),
     "ill": ("worse", "worst"),
+    "cruel": ("crueller", "cruellest"),
 }
 
 
@@ -247,8 +253,13 @@ def comparative(adjective: str) -> tuple[str, str]:
     if adjective in _IRREGULAR_ADJECTIVES:
         return _IRREGULAR_ADJECTIVES[adjective]
     syllables = _syllables(adjective)
-    short = adjective not in {"ashamed", "tired", "skilled", "crooked", "fierce_"} and (
-        syllables == 1 or adjective in _TWO_SYLLABLE_ER or (syllables == 2 and adjective[-1] == "y")
+    short = adjective in _ALWAYS_ER or (
+        adjective not in _ALWAYS_MORE
+        and (
+            syllables == 1
+            or adjective in _TWO_SYLLABLE_ER
+            or (syllables == 2 and adjective[-1] == "y")
+        )
     )
     if not short:
         return f"more {adjective}", f"most {adjective}"

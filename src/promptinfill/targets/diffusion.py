@@ -1,7 +1,9 @@
 """A masked diffusion LM as a target: the response is a canvas of masks behind the prompt."""
 
+from collections.abc import Callable
+
 from promptinfill.data.encoding import RESPONSE, decode, encode_segments
-from promptinfill.diffusion.sampling import SamplingOptions
+from promptinfill.diffusion.sampling import SamplingOptions, StepTrace
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.models.denoising import fill_slots
 from promptinfill.targets import Cost
@@ -18,6 +20,7 @@ class DiffusionTarget:
         options: decoding; by default the most confident tokens first, all above 0.9 at once.
         batch_size: prompts per batch.
         seed: for temperatures above 0.
+        on_step: called after every denoising step of every batch, to watch.
     """
 
     def __init__(
@@ -27,12 +30,14 @@ class DiffusionTarget:
         options: SamplingOptions = GREEDY,
         batch_size: int = 64,
         seed: int = 0,
+        on_step: Callable[[StepTrace], None] | None = None,
     ) -> None:
         self.dlm = dlm
         self.name = dlm.name
         self.options = options
         self.batch_size = batch_size
         self.seed = seed
+        self.on_step = on_step
 
     def answer(self, prompts: list[str], *, max_tokens: int) -> tuple[list[str], Cost]:
         """See :class:`promptinfill.targets.Target`.
@@ -57,6 +62,7 @@ class DiffusionTarget:
                 seeds=[self.seed] * len(batch),
                 options=self.options,
                 allow_eos=True,
+                on_step=self.on_step,
             )
             for i, canvas, filled in zip(rows, batch, done.tokens.tolist(), strict=True):
                 answers[i] = self._text(filled[len(canvas) - max_tokens : len(canvas)])

@@ -63,11 +63,13 @@ def _encode(
 
 
 def _padding(sequence: EncodedSequence, most: int) -> int:
-    """How many EOS tokens follow the first, 0 to ``most``: a function of the text alone."""
-    if most == 0:
-        return 0
-    digest = hashlib.blake2b(repr(sequence.ids).encode(), digest_size=4)
-    return int.from_bytes(digest.digest()) % (most + 1)
+    """How many EOS tokens follow the first, 0 to ``most``: a function of the text alone.
+
+    Few are likelier than many (the square of a uniform), so that padding costs little training.
+    """
+    digest = hashlib.blake2b(repr(sequence.ids).encode(), digest_size=4).digest()
+    share = int.from_bytes(digest, "big") / 2**32
+    return int(share * share * (most + 1))
 
 
 def _generated(
@@ -101,7 +103,7 @@ def _generated(
 def _generate_shard(
     shard: tuple[MaskedDiffusionLM, MicroTasks, DataSection, int, int],
 ) -> TokenizedDataset:
-    from promptinfill.microtasks.generator import record_segments as generated_segments
+    from promptinfill.microtasks.segments import record_segments as generated_segments
     from promptinfill.microtasks.generator import records
 
     dlm, wanted, section, start, stop = shard

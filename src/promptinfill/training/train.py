@@ -85,6 +85,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> Any:
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "log_level": "error",
+        "use_cpu": not torch.cuda.is_available(),
         **section.arguments,
     }
     try:
