@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.columns import Columns
 from rich.live import Live
 from rich.padding import Padding
 from rich.rule import Rule
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 
 EPILOG = examples("promptinfill demo", "promptinfill demo --seed 1 --json")
 
-TASKS = ("first_letter", "last_item", "upper_case", "plural", "sum", "negation")
+# Tasks of short answers: a canvas of one word costs a tenth of one of a sentence.
+TASKS = ("first_letter", "last_item", "sum", "plural", "past_tense", "antonym")
 RECIPES = ("response-only", "full-sequence", "two-stage", "best")
 CANDIDATES, EXAMPLES, VALIDATION, TEST = 12, 20, 12, 40
 
@@ -226,7 +226,7 @@ class View:
 
     def show(self, content: Any, indent: int = 2) -> None:
         """Print, a little to the right."""
-        self.console.print(Padding(content, (0, 0, 0, indent)))
+        self.console.print(Padding(content, (0, 0, 0, indent), expand=False))
 
     def task(self, task: "Task", number: int) -> None:
         """Template and solved examples, side by side."""
@@ -242,7 +242,9 @@ class View:
         left.append_text(views.highlight_template(task.template))
         right = Text.assemble(("Solved examples\n", "dim"))
         right.append_text(solved)
-        self.show(Columns([left, right], padding=(0, 6)))
+        grid = Table.grid(padding=(0, 8, 0, 0))
+        grid.add_row(left, right)
+        self.show(grid)
 
     def denoising(self, dlm: "MaskedDiffusionLM", task: "Task", result: "Result") -> None:
         """Draw the winner once more and watch."""
@@ -342,5 +344,5 @@ def _accuracy(value: float) -> Text:
 
 
 def _cell(value: float, tokens: int | None = None) -> Text:
-    small = "" if tokens is None else f" {tokens:>3}"
+    small = f" {'' if tokens is None else tokens:>3}"
     return Text.assemble(_accuracy(value), (small, "dim"))

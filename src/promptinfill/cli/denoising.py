@@ -83,12 +83,12 @@ class Film:
         """(slot, text) of each slot: neighbours are decoded together, so that spaces are right."""
         pieces: list[tuple[int, str]] = []
         ids: list[int] = []
-        before, ended = "", False
+        before, ended, after_mask = "", False, False
         for slot in range(start, stop):
             token = self._tokens[slot]
             if token is None:
                 pieces.append((slot, ""))
-                ids, before = [], ""
+                ids, before, after_mask = [], "", True
             elif ended or token == self.end:
                 ended = True
                 pieces.append((slot, " ·"))
@@ -96,6 +96,9 @@ class Film:
                 ids.append(token)
                 whole = self.decode(ids)
                 piece = whole[len(before) :]
+                if after_mask and not piece.startswith(" "):
+                    piece = f" {piece}"  # many tokenizers drop the first space of a text
+                after_mask = False
                 pieces.append((slot, piece.replace("\n", "⏎")))
                 before = whole
         return pieces

@@ -57,6 +57,7 @@ class Stages:
 
     def __enter__(self) -> "Stages":
         self._progress.start()
+        self._bars["candidates"] = self._progress.add_task(_LABELS["candidates"], total=None)
         return self
 
     def __exit__(

@@ -9,6 +9,7 @@ kind put the space into the following word's token, so it is the model's to writ
 people see keeps the template's own spaces (see ``templates``).
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,23 +49,45 @@ class EncodedSequence:
 
 @dataclass
 class _Run:
-    """A stretch of text tokenised as one piece; ``kinds`` holds (region, is_field) per character."""
+    """A stretch of text tokenised as one piece, made of parts (text, region, is_field)."""
 
-    text: str = ""
-    kinds: list[tuple[int, bool]] = field(default_factory=list)
+    parts: list[tuple[str, int, bool]] = field(default_factory=list)
     control: bool = False
 
     def add(self, text: str, region: int, is_field: bool) -> None:
-        self.text += text
-        self.kinds += [(region, is_field)] * len(text)
+        if text:
+            self.parts.append((text, region, is_field))
 
     def take_trailing_spaces(self) -> str:
-        if self.control:
-            return ""
-        kept = self.text.rstrip(" ")
-        spaces = self.text[len(kept) :]
-        self.text, self.kinds = kept, self.kinds[: len(kept)]
+        """Cut the spaces off the end and return them."""
+        spaces = ""
+        while self.parts and not self.control:
+            text, region, is_field = self.parts.pop()
+            kept = text.rstrip(" ")
+            spaces = text[len(kept) :] + spaces
+            if kept:
+                self.parts.append((kept, region, is_field))
+                break
         return spaces
+
+    def text(self) -> str:
+        return "".join(text for text, _, _ in self.parts)
+
+    def kinds(self, offsets: list[tuple[int, int]]) -> tuple[list[int], list[bool]]:
+        """Region of each token's last character, and whether any character is a field's."""
+        regions, fields = [], []
+        ends = list(itertools.accumulate(len(text) for text, _, _ in self.parts))
+        first = 0  # the part that holds the token's first character
+        for start, stop in offsets:
+            while start >= ends[first] and first < len(ends) - 1:
+                first += 1
+            last, is_field = first, self.parts[first][2]
+            while stop > ends[last]:
+                last += 1
+                is_field = is_field or self.parts[last][2]
+            regions.append(self.parts[last][1])
+            fields.append(is_field)
+        return regions, fields
 
 
 @dataclass(frozen=True)
@@ -128,10 +151,10 @@ def encode_segments(
         end: whether the response is complete, so that EOS (a response token) follows it.
     """
     runs = [_runs(segments) for segments in sequences]
-    text_runs = [run for row in runs for run in row if isinstance(run, _Run) and run.text]
+    text_runs = [run for row in runs for run in row if isinstance(run, _Run) and run.parts]
     encodings = {
         control: iter(
-            _encode(dlm.tokenizer, [r.text for r in text_runs if r.control == control], control)
+            _encode(dlm.tokenizer, [r.text() for r in text_runs if r.control == control], control)
         )
         for control in (False, True)
     }
@@ -145,12 +168,14 @@ def encode_segments(
             if isinstance(run, _HoleRun):
                 for i in range(run.length):
                     sequence.append(dlm.mask_token_id, PROMPT, slot=run.first_slot + i)
-            elif run.text:
+            elif run.parts:
                 encoding = next(encodings[run.control])
-                for token, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True):
-                    kinds = run.kinds[start : max(stop, start + 1)] or run.kinds[-1:]
-                    region = kinds[-1][0]
-                    sequence.append(token, region, any(is_field for _, is_field in kinds))
+                ids = encoding.ids
+                regions, fields = run.kinds(encoding.offsets)
+                sequence.ids += ids
+                sequence.region += regions
+                sequence.is_field += fields
+                sequence.slot += [-1] * len(ids)
         if end:
             sequence.append(dlm.eos_token_id, RESPONSE)
         out.append(sequence)

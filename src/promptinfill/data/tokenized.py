@@ -153,6 +153,7 @@ def collate(
     lengths = data.lengths[chosen]
     rows, offsets, numbers = _layout(lengths, packed_length)
     height, width = int(rows.max()) + 1, int((offsets + lengths).max())
+    width += -width % 8  # kernels on accelerators want multiples of 8
     source = np.repeat(data.starts[chosen] - np.cumsum(lengths) + lengths, lengths)
     source += np.arange(lengths.sum())
     position = source - np.repeat(data.starts[chosen], lengths)

@@ -124,6 +124,7 @@ def train(
     validation_data = load_source(dlm, recipe.data.validation, recipe.data, cache=cache)
     if recipe.lora is not None:
         _add_lora(dlm, recipe)
+    _choose_attention(dlm)
     started = time.monotonic()
     trainer = _trainer(dlm, recipe, folder, train_data, validation_data, on_log)
     checkpoint = _last_checkpoint(folder / "checkpoints")
@@ -211,6 +212,18 @@ def _add_lora(dlm: MaskedDiffusionLM, recipe: Recipe) -> None:
         target_modules=recipe.lora.target_modules,
     )
     dlm.model = peft.get_peft_model(dlm.model, config)
+
+
+def _choose_attention(dlm: MaskedDiffusionLM) -> None:
+    """Take the attention kernels that are fast when every batch has another shape.
+
+    On the CPU, SDPA's backward in bf16 took most of a step (see benchmarks); plain matrix products
+    do not. On CUDA, cuDNN's attention plans anew for every shape, so it is switched off.
+    """
+    if torch.cuda.is_available():
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    else:
+        dlm.model.set_attn_implementation("eager")
 
 
 def _last_checkpoint(folder: Path) -> str | None:
