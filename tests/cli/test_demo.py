@@ -128,3 +128,18 @@ def test_people_see_the_whole_story(cli: Cli, embedded: dict[str, str]) -> None:
         assert text in ran.out
     assert all(ran.out.count(name) >= 2 for name in TASKS)
     assert "\x1b" not in ran.out  # no colours off a terminal
+
+
+def test_report_takes_each_number_from_its_place() -> None:
+    rows = []
+    for i, task in enumerate(TASKS):
+        row = demo.Row(task, manual=0.5 + i / 4, manual_prompt="m", manual_tokens=9)
+        for j, recipe in enumerate(demo.RECIPES):
+            row.outcomes[recipe] = demo.Outcome(None, (i + j) / 8, 20 + j)
+        rows.append(row)
+    found = demo.report(rows, "two-stage", 1.5)
+    assert [row["manual"] for row in found["rows"]] == [0.5, 0.75]
+    assert [found["rows"][1][name] for name in COLUMNS[1:]] == [1 / 8, 2 / 8, 3 / 8, 4 / 8]
+    assert found["rows"][0]["tokens"]["best"] == 23
+    assert list(found["mean"].values()) == [0.625, 1 / 16, 3 / 16, 5 / 16, 7 / 16]
+    assert (found["best_recipe"], found["seconds"]) == ("two-stage", 1.5)

@@ -227,7 +227,7 @@ def text_or_file(given: str, option: str, mark: str) -> str:
             text = Path(given).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise PromptInfillError(f"cannot read {given} as UTF-8 text: {error}") from None
-        return text.removesuffix("\r")
+        return text.removesuffix("\n").removesuffix("\r")
     if mark not in given:
         raise PromptInfillError(
             f"{option} {given!r} is neither a file nor such a text: it has no {mark}"
