@@ -21,7 +21,8 @@ def chat_segments(where: str, messages: Any, tokenizer: Any) -> tuple[Segment, .
     written one below the other, each behind its role's name.
 
     Raises:
-        DataError: not a list of {"role", "content"}, unknown role, or no assistant at the end.
+        DataError: not a list of {"role", "content"}, unknown role, no assistant at the end, or a
+            conversation that the chat template refuses.
     """
     _check(where, messages)
     if getattr(tokenizer, "chat_template", None):
@@ -29,8 +30,7 @@ def chat_segments(where: str, messages: Any, tokenizer: Any) -> tuple[Segment, .
         marked = [
             {"role": m["role"], "content": s} for m, s in zip(messages, sentinels, strict=True)
         ]
-        rendered: str = tokenizer.apply_chat_template(marked, tokenize=False)
-        pieces = _cut(where, rendered, sentinels)
+        pieces = _cut(where, _rendered(where, tokenizer, marked), sentinels)
         kind: Literal["control", "literal"] = "control"
     else:
         names = [f"{m['role'].capitalize()}: " for m in messages]
@@ -53,11 +53,22 @@ def _check(where: str, messages: Any) -> None:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
             raise DataError(f"{where}: messages[{i}] needs 'role' and a text 'content'")
         if message.get("role") not in ROLES:
+            known = ", ".join(ROLES)
             raise DataError(
-                f"{where}: messages[{i}] has role {message.get('role')!r}; known: {', '.join(ROLES)}"
+                f"{where}: messages[{i}] has role {message.get('role')!r}; known: {known}"
             )
     if messages[-1]["role"] != "assistant":
         raise DataError(f"{where}: the last message must be the assistant's, it is the response")
+
+
+def _rendered(where: str, tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    from jinja2 import TemplateError  # jinja2 comes with torch
+
+    try:
+        rendered: str = tokenizer.apply_chat_template(messages, tokenize=False)
+    except TemplateError as error:
+        raise DataError(f"{where}: the chat template refuses the messages: {error}") from None
+    return rendered
 
 
 def _cut(where: str, rendered: str, sentinels: list[str]) -> list[str]:
@@ -68,4 +79,7 @@ def _cut(where: str, rendered: str, sentinels: list[str]) -> list[str]:
         if not found:
             raise DataError(f"{where}: the chat template leaves out a message; check its roles")
         pieces.append(before)
-    return [*pieces, rest]
+    pieces.append(rest)
+    if any(sentinel in piece for piece in pieces for sentinel in sentinels):
+        raise DataError(f"{where}: the chat template writes a message twice; it cannot be used")
+    return pieces

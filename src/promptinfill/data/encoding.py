@@ -161,8 +161,8 @@ def encode_segments(
     out = []
     for row in runs:
         sequence = EncodedSequence()
-        starts_with_control = any(isinstance(run, _Run) and run.control for run in row[:2])
-        if dlm.bos_token_id is not None and not starts_with_control:
+        first = next((run for run in row if isinstance(run, _HoleRun) or run.parts), None)
+        if dlm.bos_token_id is not None and not (isinstance(first, _Run) and first.control):
             sequence.append(dlm.bos_token_id, CONTROL)
         for run in row:
             if isinstance(run, _HoleRun):
@@ -185,6 +185,8 @@ def encode_segments(
 def _encode(tokenizer: Any, texts: list[str], control: bool) -> list[Any]:
     """Tokenise without adding specials; only control text may hold specials, data is plain text."""
     backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # a tokenizer.json may ask for both; here every token counts
+    backend.no_padding()
     before = backend.encode_special_tokens
     backend.encode_special_tokens = not control
     try:

@@ -17,24 +17,23 @@ from promptinfill.templates import Segment, Template
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ("file:line", record) for every non-empty line; DataError names the broken one."""
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open("rb")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
     with file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                where = f"{path}:{number}"
-                try:
-                    record = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{where}: not valid JSON ({error.msg})") from None
-                if not isinstance(record, dict):
-                    raise DataError(f"{where}: a record is a JSON object, not {_kind(record)}")
-                yield where, record
-        except UnicodeDecodeError:
-            raise DataError(f"{path}: not UTF-8 text") from None
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError:
+                raise DataError(f"{where}: not UTF-8 text") from None
+            except json.JSONDecodeError as error:
+                raise DataError(f"{where}: not valid JSON ({error.msg})") from None
+            if not isinstance(record, dict):
+                raise DataError(f"{where}: a record is a JSON object, not {_kind(record)}")
+            yield where, record
 
 
 def record_segments(
@@ -72,6 +71,8 @@ def record_segments(
         )
     if not any(s.region == "response" and s.text.strip() for s in segments):
         raise DataError(f"{where}: the response is empty")
+    if not all(_is_unicode(s.text) for s in segments):
+        raise DataError(f"{where}: holds half of a surrogate pair, which is no text")
     return segments
 
 
@@ -96,6 +97,14 @@ def _text(where: str, record: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: field {name!r} must be text, not {_kind(value)}")
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:

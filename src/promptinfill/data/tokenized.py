@@ -127,10 +127,12 @@ class LengthBucketSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.lengths))
         span = self.batch_size * self.chunk
+        count = len(self)
+        if len(order) <= span:  # a single chunk: leave out any, or the longest are never seen
+            order = order[: count * self.batch_size]
         for start in range(0, len(order), span):
             part = order[start : start + span]
             order[start : start + span] = part[np.argsort(self.lengths[part], kind="stable")]
-        count = len(self)
         batches = [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(count)]
         for i in rng.permutation(count):
             yield batches[i].tolist()
@@ -205,8 +207,8 @@ def attention_mask(sequence: Tensor) -> Tensor:
     """
     if bool((sequence <= 0).all()):
         return sequence >= 0
-    same = sequence[:, :, None] == sequence[:, None, :]
-    return same  # padding (-1) sees padding only, which keeps its softmax finite
+    # Padding (-1) sees padding only, which keeps its softmax finite.
+    return sequence[:, :, None] == sequence[:, None, :]
 
 
 def region_masks(region: Tensor) -> tuple[Tensor, Tensor]:

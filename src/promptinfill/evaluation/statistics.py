@@ -23,12 +23,17 @@ def bootstrap_mean(
 
     Rows that all agree resample to the same mean, so the interval is then a point; n tells how much
     that is worth.
+
+    Raises:
+        ValueError: no values, or one that is NaN or infinite.
     """
     from scipy import stats
 
     data = np.asarray(values, dtype=float)
     if data.size == 0:
         raise ValueError("bootstrap_mean needs at least one value")
+    if not np.isfinite(data).all():
+        raise ValueError("bootstrap_mean needs finite values")
     mean = float(data.mean())
     if data.size == 1 or np.all(data == data[0]):
         return Interval(mean, mean, mean, data.size)

@@ -1,8 +1,9 @@
 """Candidates: plans over seeds, few-shot subsets and hole lengths, and the fillings they give."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from promptinfill.data.encoding import decode
 from promptinfill.diffusion.noise import derive_key
 from promptinfill.diffusion.sampling import SamplingOptions, StepTrace
+from promptinfill.errors import PromptInfillError
 from promptinfill.infilling.canvas import (
     Conditioning,
     Example,
@@ -51,6 +53,33 @@ class InfillOptions:
     guidance: float = 0.0
     batch_size: int = 16
 
+    def __post_init__(self) -> None:
+        if self.conditioning not in get_args(Conditioning):
+            known = ", ".join(get_args(Conditioning))
+            raise PromptInfillError(
+                f"unknown conditioning {self.conditioning!r}: choose one of {known}"
+            )
+        for name in ("examples", "per_canvas", "batch_size"):
+            if getattr(self, name) < 1:
+                raise PromptInfillError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if not self.lengths or min(self.lengths) <= 0:
+            raise PromptInfillError(f"lengths is {self.lengths}: give factors above 0")
+        if not self.temperatures:
+            raise PromptInfillError("temperatures is empty: give at least one")
+        for temperature in self.temperatures:
+            self.sampling(temperature)
+
+    def sampling(self, temperature: float) -> SamplingOptions:
+        """How to denoise at one of the temperatures; PromptInfillError on a value out of range."""
+        return SamplingOptions(
+            order=self.order,
+            tokens_per_step=self.tokens_per_step,
+            threshold=self.threshold,
+            temperature=temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -90,7 +119,8 @@ class Candidate:
     @property
     def score(self) -> float:
         """Mean over the validation rows it was tried on; 0 before any."""
-        return sum(self.scores) / len(self.scores) if self.scores else 0.0
+        # fsum: candidates with equal values in another order must tie to the last bit.
+        return math.fsum(self.scores) / len(self.scores) if self.scores else 0.0
 
 
 def make_plans(
@@ -143,19 +173,11 @@ def draw_fillings(
         rows += canvases.rows
         weights += canvases.weights
         sample += [i] * len(canvases.rows)
-    sampling = SamplingOptions(
-        order=options.order,
-        tokens_per_step=options.tokens_per_step,
-        threshold=options.threshold,
-        temperature=plans[0].temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-    )
     done = fill_slots(
         dlm,
         rows,
         seeds=[plan.seed for plan in plans],
-        options=sampling,
+        options=options.sampling(plans[0].temperature),
         allow_eos=False,
         sample=sample,
         row_weight=weights,

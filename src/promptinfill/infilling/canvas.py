@@ -5,7 +5,7 @@ what lies between them:
 
 - ``concat``: all examples of a candidate in one canvas. The template's header (everything above the
   line of its first field) is written once, the rest once for each example.
-- ``tied``: one canvas per example; the holes are shared, so that each step commits one token in all.
+- ``tied``: one canvas per example; the holes are shared: each step commits one token in all.
 - ``tied`` over groups: several canvases of several examples each.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptinfill.data.encoding import EncodedSequence, encode_segments
+from promptinfill.errors import TemplateError
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.templates import Hole, Part, Segment, Template
 from promptinfill.templates import Literal as LiteralText
@@ -39,7 +40,7 @@ def canvas_segments(template: Template, examples: Sequence[Example]) -> list[Seg
     """Segments of one canvas: header once, then the block for each example.
 
     Only the last example's answer is the response; the others are prompt text, as in a few-shot
-    prompt. Blocks are separated by a line break unless the template ends its block with one.
+    prompt. A line break separates the blocks.
     """
     header, block = template.header_and_block()
     segments = list(_segments(header, {}, template.response, last=False))
@@ -70,14 +71,14 @@ def _segments(
 
 def check_examples(template: Template, examples: Sequence[Example], what: str) -> None:
     """Raise TemplateError when an example lacks a field of the template; ``what`` names the set."""
-    from promptinfill.errors import TemplateError
-
     for i, example in enumerate(examples):
         for name in template.fields:
             if not isinstance(example.get(name), str):
                 raise TemplateError(
                     f"{what}[{i}] has no text for field {name!r} (it has {sorted(example)})"
                 )
+        if not isinstance(example.get("references", ""), str):
+            raise TemplateError(f"{what}[{i}]: 'references' must be one text, an answer a line")
 
 
 def build_canvases(
@@ -96,8 +97,8 @@ def build_canvases(
         prior_weight: how much of the prior p(h) to take out again: with K canvases and weight 1 the
             combination is prod_k p(h | k) / p(h)^(K-1) (METHOD: the product of experts counts the
             prior K times).
-        guidance: strength s of classifier-free guidance: conditional rows weigh 1 + s, the
-            unconditional one (examples masked) -s.
+        guidance: strength s of classifier-free guidance: what the examples say, the prior taken
+            out or not, weighs 1 + s, the unconditional row (examples masked) -s.
 
     The canvases are averaged (weight 1/K each) before prior and guidance, unless the prior is
     taken out, when they multiply.
@@ -106,7 +107,7 @@ def build_canvases(
     count = len(rows)
     conditional = (1.0 if prior_weight else 1.0 / count) * (1.0 + guidance)
     weights = [conditional] * count
-    unconditional = -prior_weight * (count - 1) - guidance
+    unconditional = -prior_weight * (count - 1) * (1.0 + guidance) - guidance
     if unconditional:
         rows.append(_without_examples(dlm, rows[0]))
         weights.append(unconditional)

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from promptinfill import __version__
 from promptinfill.errors import NoCandidateError, PromptInfillError
+from promptinfill.evaluation.scoring import metric_name, score_answer
 from promptinfill.evaluation.statistics import Interval, bootstrap_mean
 from promptinfill.infilling.candidates import (
     Candidate,
@@ -62,10 +64,11 @@ def infill(
         examples: solved examples that the model sees while it fills (never the validation set).
         dlm: fills the holes.
         validation: rows that choose among candidates.
-        metric: (answer, reference) -> 0..1.
+        metric: (answer, reference) -> 0..1. A row may hold "references", the right answers one a
+            line; the best value counts.
         target: answers the prompts; default ``dlm``. A dLM is wrapped in a DiffusionTarget.
         candidates: draws to make; equal and malformed ones fall together or away.
-        seed: decides seeds, few-shot subsets and intervals.
+        seed: decides seeds, few-shot subsets and intervals; 0 or more.
         test: rows scored once, with the chosen prompt (and the manual one).
         manual: a hand-written prompt over the same fields, to compare with on the test rows.
         options: how candidates are made.
@@ -76,14 +79,21 @@ def infill(
         on_progress: called after each finished unit of work.
 
     Raises:
-        TemplateError: no hole, no response, or an example without one of the fields.
+        TemplateError: no hole, or an example without one of the fields.
         NoCandidateError: no usable candidate.
-        PromptInfillError: no examples.
+        PromptInfillError: no response, no examples, a manual prompt that does not fit, a metric
+            that gives no number, or a folder that holds another run.
     """
     started = time.monotonic()
     options, selection = options or InfillOptions(), selection or SelectionOptions()
     manual = Template(manual, template.response) if isinstance(manual, str) else manual
     _check(template, examples, validation, test)
+    if manual is not None:
+        _check_manual(manual, template)
+    if candidates < 1 or not 0 <= seed < 2**63:
+        raise PromptInfillError(
+            f"candidates is {candidates} and seed {seed}: draw at least 1, with a seed from 0 on"
+        )
     answerer = _as_target(target or dlm)
     room = max_answer_tokens or _answer_room(answerer, template, [*examples, *validation])
     settings = {
@@ -92,9 +102,10 @@ def infill(
         "response": template.response,
         "model": dlm.name,
         "target": answerer.name,
+        "target_settings": {"batch_size": answerer.batch_size} | getattr(answerer, "settings", {}),
         "candidates": candidates,
         "seed": seed,
-        "metric": getattr(metric, "__name__", repr(metric)),
+        "metric": metric_name(metric),
         "max_answer_tokens": room,
         "options": asdict(options),
         "selection": asdict(selection),
@@ -111,9 +122,8 @@ def infill(
     groups = batches(plans, options.batch_size)
     draws: list[dict[str, Any]] = []
     for i, group in enumerate(groups):
-        drawn = run.unit(
-            f"draw/{i}", lambda group=group: draw_fillings(dlm, template, examples, group, options)
-        )
+        compute = partial(draw_fillings, dlm, template, examples, group, options)
+        drawn = run.unit(f"draw/{i}", compute)
         draws += drawn["draws"]
         report(Progress("candidates", i + 1, len(groups)))
     found, dropped = collect(template, plans, draws, answerer.count_tokens)
@@ -143,7 +153,7 @@ def infill(
         test=evaluator.interval("test", best, test, seed) if test else None,
         manual=evaluator.interval("manual", manual, test, seed) if test and manual else None,
         cost=_cost(run) | {"seconds": round(time.monotonic() - started, 3)},
-        settings=settings,
+        settings=run.settings,
     )
     if folder is not None:
         result.save(folder)
@@ -184,11 +194,10 @@ class _Evaluator:
         size = self.target.batch_size
         for start in range(0, len(order), size):
             chunk = order[start : start + size]
-            unit = self.run.unit(
-                f"{stage}/{start}", lambda chunk=chunk: self._answer([prompts[i] for i in chunk])
-            )
+            compute = partial(self._answer, [prompts[i] for i in chunk])
+            unit = self.run.unit(f"{stage}/{start}", compute)
             for i, answer in zip(chunk, unit["answers"], strict=True):
-                scores[i] = float(self.metric(answer, _reference(work[i][1], self.response)))
+                scores[i] = score_answer(self.metric, answer, work[i][1], self.response or "")
             self.report(Progress(stage, min(start + size, len(order)), len(order)))
         return scores
 
@@ -214,13 +223,19 @@ def _check(template: Template, *sets: Sequence[Example]) -> None:
         raise PromptInfillError("infilling needs at least one example and one validation row")
 
 
+def _check_manual(manual: Template, template: Template) -> None:
+    """Before the work, not after it: the manual prompt meets its first row at the very end."""
+    if manual.holes:
+        raise PromptInfillError("the manual prompt has a hole: write it out in full")
+    if unknown := [name for name in manual.fields if name not in template.fields]:
+        raise PromptInfillError(
+            f"the manual prompt has the field {unknown[0]!r}; the template's fields are "
+            f"{', '.join(template.fields)}"
+        )
+
+
 def _answer_room(target: Target, template: Template, rows: Sequence[Example]) -> int:
     return 2 + max(target.count_tokens(" " + row[template.response or ""]) for row in rows)
-
-
-def _reference(row: Example, response: str | None) -> str:
-    """What the answer is compared with: the row's references, one a line, or its response."""
-    return row.get("references") or row[response or ""]
 
 
 def _fields(template: Template, row: Example) -> dict[str, str]:

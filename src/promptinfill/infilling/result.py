@@ -50,7 +50,7 @@ class Result:
         return values
 
     def save(self, folder: str | Path) -> None:
-        """Write ``result.json`` and ``prompt.txt`` (the same for equal settings), ``timing.json``."""
+        """Write ``result.json`` and ``prompt.txt``, the same for equal settings, and the time."""
         folder = Path(folder)
         values = self.to_json()
         timing = {"seconds": values["cost"].pop("seconds")}
@@ -62,18 +62,24 @@ class Result:
     def load(cls, folder: str | Path) -> "Result":
         """Read what :meth:`save` wrote; DataError when it is not there or not whole."""
         path = Path(folder) / RESULT
+        values, timing = _read_json(path), _read_json(Path(folder) / TIMING)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            timing = json.loads((Path(folder) / TIMING).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"cannot read {error.filename}: {error.strerror}") from None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
-        candidates = []
-        for entry in values.pop("candidates"):
-            entry.pop("score")
-            candidates.append(Candidate(**entry))
-        for name in ("test", "manual"):
-            values[name] = Interval(**values[name]) if values[name] else None
-        values["cost"] |= timing
-        return cls(candidates=candidates, **values)
+            candidates = []
+            for entry in values.pop("candidates"):
+                entry.pop("score")
+                candidates.append(Candidate(**entry))
+            for name in ("test", "manual"):
+                values[name] = Interval(**values[name]) if values[name] else None
+            values["cost"] |= timing
+            return cls(candidates=candidates, **values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: not the result of a run ({error})") from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None

@@ -1,7 +1,8 @@
 """A run folder: settings, and an append-only log of finished units of work.
 
-A unit has a name and a JSON value. Asked for again, it comes from the log, so a killed run continues
-where it stopped, and ends with the same result because every unit is a pure function of the settings.
+A unit has a name and a JSON value. Asked for again, it comes from the log, so a killed run
+continues where it stopped, and ends with the same result because every unit is a pure function of
+the settings.
 """
 
 import json
@@ -10,22 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from promptinfill.errors import PromptInfillError
+from promptinfill.errors import DataError, PromptInfillError
 from promptinfill.files import append_json_line, write_json
 
 SETTINGS, WORK = "settings.json", "work.jsonl"
 
 
 class Run:
-    """Finished units of one run, in memory and, if it has a folder, on disk."""
+    """Finished units of one run, in memory and, if it has a folder, on disk.
+
+    Attributes:
+        settings: as given, in plain JSON values.
+        units: finished units by name.
+    """
 
     def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
         self.folder = folder
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.units: dict[str, Any] = {}
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        _check_settings(folder / SETTINGS, settings)
+        _check_settings(folder / SETTINGS, self.settings)
         for entry in _finished_lines(folder / WORK):
             self.units[entry["unit"]] = entry["value"]
 
@@ -43,7 +50,6 @@ class Run:
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    settings = json.loads(json.dumps(settings))
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         if before != settings:
@@ -66,4 +72,12 @@ def _finished_lines(path: Path) -> list[Any]:
         with path.open("rb+") as file:
             file.truncate(whole)
             os.fsync(file.fileno())
-    return [json.loads(line) for line in content[:whole].splitlines()]
+    entries = []
+    for number, line in enumerate(content[:whole].splitlines(), start=1):
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            raise DataError(
+                f"{path}:{number}: not a finished unit of work; delete this line to redo it"
+            ) from None
+    return entries

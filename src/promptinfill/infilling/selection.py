@@ -7,6 +7,7 @@ compared on the same rows; ties go to the shorter prompt, then to the earlier ca
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from promptinfill.errors import PromptInfillError
 from promptinfill.infilling.candidates import Candidate
 
 
@@ -23,6 +24,12 @@ class SelectionOptions:
     first_rows: int = 8
     keep: float = 0.5
     exhaustive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.first_rows < 1:
+            raise PromptInfillError(f"first_rows is {self.first_rows}: it must be at least 1")
+        if not 0 < self.keep <= 1:
+            raise PromptInfillError(f"keep is {self.keep}: it must be above 0 and at most 1")
 
 
 Score = Callable[[list[tuple[Candidate, int]]], list[float]]

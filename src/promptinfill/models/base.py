@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from promptinfill.errors import ModelError
@@ -87,11 +88,12 @@ class MaskedDiffusionLM(nn.Module):
                 where a query (second axis) may see a key (third): packed sequences.
             position_ids: (B, L) int64; needed with packed sequences, so that each starts at 0.
         """
+        model = self._transformers_model
+        mask: Any = attention_mask
         if attention_mask is not None and attention_mask.dim() == 3:
-            attention_mask = attention_mask[:, None]
+            mask = _block_mask(attention_mask, model.config)
         extra = {} if position_ids is None else {"position_ids": position_ids}
-        trunk = self.model.base_model
-        out = trunk(input_ids=input_ids, attention_mask=attention_mask, **extra)
+        out = model.base_model(input_ids=input_ids, attention_mask=mask, **extra)
         hidden: Tensor = out.last_hidden_state
         return hidden
 
@@ -110,7 +112,7 @@ class MaskedDiffusionLM(nn.Module):
                     "predicted; start the sequence with a BOS token"
                 )
             positions = torch.roll(positions, shifts=-1, dims=1)
-        return self.family.head(self.model, hidden[positions])
+        return self.family.head(self._transformers_model, hidden[positions])
 
     def logits(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Full logits (B, L, V), each for its own position (any shift undone). For checks only.
@@ -118,10 +120,16 @@ class MaskedDiffusionLM(nn.Module):
         With shifted logits, position 0 has no prediction and holds zeros.
         """
         hidden = self.hidden(input_ids, attention_mask)
-        full = self.family.head(self.model, hidden)
+        full = self.family.head(self._transformers_model, hidden)
         if self.conventions.logits_shift:
             full = torch.cat([torch.zeros_like(full[:, :1]), full[:, :-1]], dim=1)
         return full
+
+    @property
+    def _transformers_model(self) -> Any:
+        """The transformers model, also while peft wraps it (the adapters are inside its layers)."""
+        wrapped = hasattr(self.model, "get_base_model")
+        return self.model.get_base_model() if wrapped else self.model
 
     # -- tokens ----------------------------------------------------------------------------------
 
@@ -166,7 +174,7 @@ class MaskedDiffusionLM(nn.Module):
         Raises:
             ModelError: not found, not a masked diffusion LM, no safetensors; the message says why.
         """
-        from transformers import AutoConfig, AutoTokenizer
+        from transformers import AutoConfig
 
         name = os.fspath(name_or_path)
         source = _resolve(name)
@@ -177,7 +185,7 @@ class MaskedDiffusionLM(nn.Module):
             raise ModelError(f"cannot open {name!r} as a model: {_first_line(error)}") from None
         family = family_for(config.model_type, name)
         conventions_file = _conventions_file(source, revision)
-        tokenizer = AutoTokenizer.from_pretrained(source, **hub)
+        tokenizer = _load_tokenizer(source, hub, name)
         conventions = (
             Conventions.read(conventions_file)
             if conventions_file
@@ -208,6 +216,27 @@ class MaskedDiffusionLM(nn.Module):
         """The same weights under changed conventions, for example after another training."""
         conventions = dataclasses.replace(self.conventions, **changes)
         return MaskedDiffusionLM(self.model, self.tokenizer, conventions, name=self.name)
+
+
+def _block_mask(allowed: Tensor, config: Any) -> Any:
+    """Who sees whom (B, L, L) as transformers takes a ready-made mask: in the form of its kernel.
+
+    It uses such a mask as it is: eager attention adds it to the scores, so False has to become a
+    large negative number, and layers with a sliding window need the window cut out of it.
+    """
+
+    def prepared(mask: Tensor) -> Tensor:
+        mask = mask[:, None]
+        if config._attn_implementation != "eager":
+            return mask
+        additive = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+        return additive.masked_fill(~mask, torch.finfo(torch.float32).min)
+
+    if "sliding_attention" not in (getattr(config, "layer_types", None) or ()):
+        return prepared(allowed)
+    column = torch.arange(allowed.shape[-1], device=allowed.device)
+    near = (column[:, None] - column).abs() <= config.sliding_window
+    return {"full_attention": prepared(allowed), "sliding_attention": prepared(allowed & near)}
 
 
 def _resolve(name: str) -> str:
@@ -243,6 +272,24 @@ def _default_conventions(family: Family, tokenizer: Any, name: str) -> Conventio
     return Conventions(mask_token=tokenizer.mask_token, eos_padding=False)
 
 
+def _load_tokenizer(source: str, hub: dict[str, Any], name: str) -> Any:
+    """The tokenizer; where its config names the generic class, exactly what tokenizer.json says.
+
+    AutoTokenizer would put some model types' own class (Qwen2's) in its place, which splits text
+    its own way whatever the file says.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    try:
+        declared = get_tokenizer_config(source, **hub).get("tokenizer_class")
+        generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+        loader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        return loader.from_pretrained(source, **hub)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot open the tokenizer of {name!r}: {_first_line(error)}") from None
+
+
 def _load_weights(
     family: Family,
     source: str,
@@ -256,10 +303,10 @@ def _load_weights(
     auto_class = getattr(transformers, family.auto_class)
     kwargs: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     try:
-        return auto_class.from_pretrained(
-            source, config=config, use_safetensors=True, **kwargs, **hub
+        model, loading = auto_class.from_pretrained(
+            source, config=config, use_safetensors=True, output_loading_info=True, **kwargs, **hub
         )
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         folder = Path(source)
         if folder.is_dir() and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
             raise ModelError(
@@ -267,6 +314,12 @@ def _load_weights(
                 "run code; convert them to safetensors first"
             ) from None
         raise ModelError(f"cannot load the weights of {name!r}: {_first_line(error)}") from None
+    if missing := sorted(loading["missing_keys"]):
+        raise ModelError(
+            f"{name}: {len(missing)} weights of a {config.model_type} with an output layer are not "
+            f"in the checkpoint, for example {missing[0]!r}; it is another kind of model"
+        )
+    return model
 
 
 def _token_id(tokenizer: Any, token: str, name: str) -> int:

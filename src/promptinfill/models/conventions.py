@@ -41,6 +41,14 @@ class Conventions:
     format_version: int = field(default=FORMAT_VERSION)
 
     def __post_init__(self) -> None:
+        for name in ("mask_token", "schedule"):
+            if not isinstance(getattr(self, name), str):
+                raise ModelError(f"{FILE_NAME}: {name} must be text, not {getattr(self, name)!r}")
+        for name in ("bos", "eos_padding"):
+            if not isinstance(getattr(self, name), bool):
+                raise ModelError(
+                    f"{FILE_NAME}: {name} must be true or false, not {getattr(self, name)!r}"
+                )
         if self.logits_shift not in (0, 1):
             raise ModelError(f"{FILE_NAME}: logits_shift must be 0 or 1, not {self.logits_shift!r}")
 
@@ -51,18 +59,29 @@ class Conventions:
             values = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ModelError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+        except UnicodeDecodeError:
+            raise ModelError(f"{path}: not UTF-8 text") from None
         known = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or "mask_token" not in values:
             raise ModelError(f"{path}: must be a JSON object with at least 'mask_token'")
         if unknown := sorted(set(values) - known):
             raise ModelError(f"{path}: unknown key {unknown[0]!r}; known keys: {sorted(known)}")
-        if values.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
+        version = values.get("format_version", FORMAT_VERSION)
+        if not isinstance(version, int):
+            raise ModelError(f"{path}: format_version must be a number, not {version!r}")
+        if version > FORMAT_VERSION:
             raise ModelError(
                 f"{path}: written by a newer promptinfill "
-                f"(format_version {values['format_version']}); upgrade promptinfill to open it"
+                f"(format_version {version}); upgrade promptinfill to open it"
             )
-        values["suppressed_tokens"] = tuple(values.get("suppressed_tokens", ()))
-        return cls(**values)
+        suppressed = values.get("suppressed_tokens", [])
+        if not isinstance(suppressed, list) or not all(isinstance(t, str) for t in suppressed):
+            raise ModelError(f"{path}: suppressed_tokens must be a list of texts")
+        values["suppressed_tokens"] = tuple(suppressed)
+        try:
+            return cls(**values)
+        except ModelError as error:
+            raise ModelError(f"{path.parent}/{error}") from None
 
     def write(self, path: Path) -> None:
         """Write the JSON file, keys in declaration order."""

@@ -19,6 +19,9 @@ class Cost:
 class Target(Protocol):
     """Maps rendered prompts to answers.
 
+    A target may also have ``settings``, plain JSON: what decides its answers besides the name, so
+    that a run folder is not continued with other answers.
+
     Attributes:
         name: what answers, for artefacts.
         batch_size: how many prompts it likes at once.

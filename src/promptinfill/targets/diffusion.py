@@ -1,6 +1,8 @@
 """A masked diffusion LM as a target: the response is a canvas of masks behind the prompt."""
 
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 from promptinfill.data.encoding import RESPONSE, decode, encode_segments
 from promptinfill.diffusion.sampling import SamplingOptions, StepTrace
@@ -38,6 +40,11 @@ class DiffusionTarget:
         self.batch_size = batch_size
         self.seed = seed
         self.on_step = on_step
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the answers besides the model."""
+        return {"options": asdict(self.options), "seed": self.seed}
 
     def answer(self, prompts: list[str], *, max_tokens: int) -> tuple[list[str], Cost]:
         """See :class:`promptinfill.targets.Target`.

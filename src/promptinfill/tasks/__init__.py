@@ -4,6 +4,8 @@
 file of this package.
 """
 
+import itertools
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,8 +34,8 @@ class Task:
         description: one line.
         template: with a hole, for infilling; its response field is ``response``.
         manual: hand-written prompts over the same fields; the first is the one compared with.
-        examples, validation, test: disjoint rows. A row may hold "references", one a line, when
-            several answers are right; the metric then takes the best.
+        examples, validation, test: rows, no input in two of them. A row may hold "references",
+            one a line, when several answers are right; the metric then takes the best.
         metric: (answer, reference) -> 0..1.
     """
 
@@ -49,29 +51,43 @@ class Task:
     notes: str = field(default="")
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a list of tasks shows of one, without opening it; see :class:`Task`."""
+
+    name: str
+    description: str
+    notes: str = field(default="")
+
+
 Loader = Callable[[str, Splits], Task]
 
 
-def _loaders() -> dict[str, tuple[Callable[[], list[str]], Loader]]:
+def _loaders() -> dict[str, tuple[Callable[[], list[Summary]], Loader]]:
     from promptinfill.tasks import instruction_induction, microtasks
 
     return {
-        "": (microtasks.names, microtasks.load),
-        "instruction_induction": (instruction_induction.names, instruction_induction.load),
+        "": (microtasks.summaries, microtasks.load),
+        "instruction_induction": (instruction_induction.summaries, instruction_induction.load),
     }
 
 
+def task_summaries() -> list[Summary]:
+    """Every task that can be opened here; data sets whose files are absent are left out.
+
+    No row is read or made.
+    """
+    return [summary for list_all, _ in _loaders().values() for summary in list_all()]
+
+
 def task_names() -> list[str]:
-    """Every task that can be opened here; data sets whose files are absent are left out."""
-    names = []
-    for prefix, (list_names, _) in _loaders().items():
-        names += [f"{prefix}/{name}" if prefix else name for name in list_names()]
-    return names
+    """The names of :func:`task_summaries`."""
+    return [summary.name for summary in task_summaries()]
 
 
 def get_task(name: str, splits: Splits | None = None) -> Task:
     """Open a task by name; TaskError says which are known, or which data is missing."""
-    prefix, slash, rest = name.rpartition("/")
+    prefix, _, rest = name.rpartition("/")
     loaders = _loaders()
     if prefix not in loaders:
         known = ", ".join(p for p in loaders if p)
@@ -79,27 +95,45 @@ def get_task(name: str, splits: Splits | None = None) -> Task:
     return loaders[prefix][1](rest, splits or Splits())
 
 
-def split_rows(rows: list[Row], splits: Splits, *, test: list[Row] | None = None) -> list[list[Row]]:
-    """Shuffle by seed and cut into disjoint examples, validation and test rows.
+def split_rows(
+    rows: list[Row], splits: Splits, *, response: str, test: list[Row] | None = None
+) -> list[list[Row]]:
+    """Shuffle by seed and cut into examples, validation and test rows, disjoint by input.
+
+    Where there are fewer rows than wanted, each of the three gets its share.
 
     Args:
-        rows: the pool; rows of equal text count once.
-        test: a separate test set to draw from instead of the pool. Pool rows that occur in it are
-            left out of examples and validation.
+        rows: the pool; of rows with equal input, whatever their answer, the first counts.
+        splits: how many rows of each kind, and the seed.
+        response: the field that is not input.
+        test: a separate test set to draw from instead of the pool. Pool rows whose input occurs in
+            it are left out of examples and validation, drawn or not.
     """
-    import random
+
+    def key(row: Row) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((k, v) for k, v in row.items() if k not in (response, "references")))
 
     rng = random.Random(splits.seed)
-    banned = {tuple(sorted(row.items())) for row in test or ()}
-    pool = [
-        row
-        for row in {tuple(sorted(r.items())): r for r in rows}.values()
-        if tuple(sorted(row.items())) not in banned
-    ]
+    banned = {key(row) for row in test or ()}
+    distinct: dict[tuple[tuple[str, str], ...], Row] = {}
+    for row in rows:
+        distinct.setdefault(key(row), row)
+    pool = [row for k, row in distinct.items() if k not in banned]
     rng.shuffle(pool)
-    shown = pool[: splits.examples]
-    validation = pool[splits.examples : splits.examples + splits.validation]
-    rest = pool[splits.examples + splits.validation :] if test is None else list(test)
+    sizes = [splits.examples, splits.validation, splits.test if test is None else 0]
+    ends = list(itertools.accumulate(_shares(len(pool), sizes)))
+    rest = pool[ends[1] : ends[2]]
     if test is not None:
+        rest = list(test)
         rng.shuffle(rest)
-    return [shown, validation, rest[: splits.test]]
+    return [pool[: ends[0]], pool[ends[0] : ends[1]], rest[: splits.test]]
+
+
+def _shares(available: int, sizes: list[int]) -> list[int]:
+    """``sizes``, or their shares of what there is; what rounding leaves goes to the largest."""
+    wanted = sum(sizes)
+    if available >= wanted:
+        return sizes
+    shares = [available * size // wanted for size in sizes]
+    shares[sizes.index(max(sizes))] += available - sum(shares)
+    return shares

@@ -16,8 +16,9 @@ from typing import Any
 
 from promptinfill.data.records import read_jsonl
 from promptinfill.errors import DataError, TaskError
-from promptinfill.tasks import Row, Splits, Task, split_rows
+from promptinfill.tasks import Row, Splits, Summary, Task, split_rows
 from promptinfill.tasks.metrics import best_of, contains, exact_match, f1, set_match
+from promptinfill.templates import escape
 
 DATA_VARIABLE = "PROMPTINFILL_DATA"
 FOLDER = "instruction_induction"
@@ -39,10 +40,15 @@ _REFERENCE_KEYS = (
 )
 
 
-def names() -> list[str]:
+def summaries() -> list[Summary]:
     """Tasks found in the data folder; empty when there is none."""
     folder = _folder()
-    return sorted(_annotations(folder)) if folder else []
+    found = _annotations(folder) if folder else {}
+    return [_summary(name, found[name]) for name in sorted(found)]
+
+
+def _summary(name: str, instructions: list[str]) -> Summary:
+    return Summary(f"{FOLDER}/{name}", f"instruction induction: {instructions[0]}")
 
 
 def load(name: str, splits: Splits) -> Task:
@@ -51,20 +57,19 @@ def load(name: str, splits: Splits) -> Task:
     if folder is None:
         raise TaskError(
             f"{FOLDER}/{name} needs its data: set {DATA_VARIABLE} to a folder that holds {FOLDER}/ "
-            "(annotations.jsonl, induce.jsonl, execute.jsonl)"
+            "(annotations.jsonl, induce.jsonl, execute.jsonl); "
+            f"it is {os.environ.get(DATA_VARIABLE) or 'not set'} now"
         )
     annotations = _annotations(folder)
     if name not in annotations:
         raise TaskError(f"unknown task {FOLDER}/{name}; known: {', '.join(sorted(annotations))}")
     induce = _rows(folder / "induce.jsonl", name, splits.seed)
     execute = _rows(folder / "execute.jsonl", name, splits.seed)
-    examples, validation, test = split_rows(induce, splits, test=execute)
-    if not validation:  # a few tasks have under 20 demonstrations: share them out
-        half = len(examples) // 2
-        examples, validation = examples[:half], examples[half:]
+    examples, validation, test = split_rows(induce, splits, response="output", test=execute)
+    about = _summary(name, annotations[name])
     return Task(
-        name=f"{FOLDER}/{name}",
-        description=f"instruction induction: {annotations[name][0]}",
+        name=about.name,
+        description=about.description,
         template="[MASK:12]" + _BLOCK,
         response="output",
         manual=tuple(text.strip() + _BLOCK for text in annotations[name]),
@@ -86,41 +91,59 @@ def _annotations(folder: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for where, record in read_jsonl(folder / "annotations.jsonl"):
         try:
-            found[record["task"]] = [_escape(text) for text in record["annotations"]]
-        except (KeyError, TypeError):
-            raise DataError(f"{where}: needs 'task' and a list 'annotations'") from None
+            found[record["task"]] = [escape(text) for text in _texts(record, "annotations")]
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{where}: needs 'task' and a list of texts 'annotations'") from None
     return found
 
 
-def _escape(text: str) -> str:
-    from promptinfill.templates import escape
-
-    return escape(text)
+@functools.cache
+def _records(path: Path) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """The records of each task, with their "file:line"; all tasks share a file, read once."""
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for where, record in read_jsonl(path):
+        if not isinstance(record.get("task"), str):
+            raise DataError(f"{where}: needs the name of its 'task'")
+        found.setdefault(record["task"], []).append((where, record))
+    return found
 
 
 def _rows(path: Path, task: str, seed: int) -> list[Row]:
     rng = random.Random(seed)
-    return [_row(where, r, rng) for where, r in read_jsonl(path) if r.get("task") == task]
+    records = _records(path).get(task)
+    if not records:
+        raise DataError(f"{path}: no rows of task {task!r}")
+    return [_row(where, record, rng) for where, record in records]
 
 
 def _row(where: str, record: dict[str, Any], rng: random.Random) -> Row:
-    if "cause" in record:
-        pair = [record["cause"], record["effect"]]
-        rng.shuffle(pair)
-        text, output = f"Sentence 1: {pair[0]} Sentence 2: {pair[1]}", record["cause"]
-    elif "items" in record:
-        text, output = ", ".join(record["items"]), record["concept"]
-    else:
-        text, output = record.get("input"), record.get("output")
-    if isinstance(output, list):
-        output = "\n".join(output)
-    if not isinstance(text, str) or not isinstance(output, str):
-        raise DataError(f"{where}: needs text 'input' and 'output'")
-    references = [output]
-    for key in _REFERENCE_KEYS:
-        references += [r for r in record.get(key, ()) if r not in references]
-    return {
-        "input": text,
-        "output": output.split("\n")[0],
-        "references": "\n".join(references),
-    }
+    try:
+        if "cause" in record:
+            pair = [_text(record, "cause"), _text(record, "effect")]
+            rng.shuffle(pair)
+            text, output = f"Sentence 1: {pair[0]} Sentence 2: {pair[1]}", record["cause"]
+        elif "items" in record:
+            text, output = ", ".join(_texts(record, "items")), _text(record, "concept")
+        else:
+            text, output = _text(record, "input"), _text(record, "output")
+        references = [output]
+        for key in _REFERENCE_KEYS:
+            if key in record:
+                references += [r for r in _texts(record, key) if r not in references]
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from None
+    return {"input": text, "output": output, "references": "\n".join(references)}
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"needs text {key!r}")
+    return value
+
+
+def _texts(record: dict[str, Any], key: str) -> list[str]:
+    value = record.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise ValueError(f"needs a list of texts {key!r}")
+    return value

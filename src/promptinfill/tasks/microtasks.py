@@ -1,21 +1,26 @@
 """The generator's micro-tasks as tasks: rows are made on the spot, from words held out of training.
 
-    task: first_letter      input: "garden"      output: "g"
+task: first_letter      input: "garden"      output: "g"
 """
 
 import random
 
-from promptinfill.microtasks import CATALOGUE
+from promptinfill.microtasks import CATALOGUE, MicroTask
 from promptinfill.microtasks import get_task as get_microtask
-from promptinfill.tasks import Row, Splits, Task
+from promptinfill.tasks import Row, Splits, Summary, Task
 from promptinfill.tasks.metrics import exact_text
 
 _BLOCK = "\nInput: {input}\nOutput: {output}"
 
 
-def names() -> list[str]:
+def summaries() -> list[Summary]:
     """Every micro-task."""
-    return list(CATALOGUE)
+    return [_summary(micro) for micro in CATALOGUE.values()]
+
+
+def _summary(micro: MicroTask) -> Summary:
+    notes = "never trained on" if micro.held_out else ""
+    return Summary(micro.name, f"{micro.group}: {micro.manual}", notes)
 
 
 def load(name: str, splits: Splits) -> Task:
@@ -33,9 +38,10 @@ def load(name: str, splits: Splits) -> Task:
     shares = [splits.examples, splits.validation, splits.test]
     counts = [max(1, len(pool) * share // wanted) for share in shares]
     examples, validation = pool[: counts[0]], pool[counts[0] : counts[0] + counts[1]]
+    about = _summary(micro)
     return Task(
-        name=name,
-        description=f"{micro.group}: {micro.manual}",
+        name=about.name,
+        description=about.description,
         template="[MASK:12]" + _BLOCK,
         response="output",
         manual=(micro.manual + _BLOCK, *(p + _BLOCK for p in micro.held_out_phrasings)),
@@ -43,5 +49,5 @@ def load(name: str, splits: Splits) -> Task:
         validation=validation,
         test=pool[counts[0] + counts[1] :][: splits.test],
         metric=exact_text,
-        notes="never trained on" if micro.held_out else "",
+        notes=about.notes,
     )

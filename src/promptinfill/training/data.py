@@ -5,6 +5,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def _generated(
     ]
     count = min(workers or os.cpu_count() or 1, len(shards))
     if count > 1:
-        with multiprocessing.get_context("fork").Pool(count) as pool:
+        with multiprocessing.get_context("fork").Pool(count, initializer=_leave_ctrl_c) as pool:
             data = TokenizedDataset.concatenate(pool.map(_generate_shard, shards, chunksize=1))
     else:
         data = TokenizedDataset.concatenate([_generate_shard(shard) for shard in shards])
@@ -100,11 +101,16 @@ def _generated(
     return data
 
 
+def _leave_ctrl_c() -> None:
+    """Ctrl-C reaches every process of the terminal; the one that owns the pool answers for all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _generate_shard(
     shard: tuple[MaskedDiffusionLM, MicroTasks, DataSection, int, int],
 ) -> TokenizedDataset:
-    from promptinfill.microtasks.segments import record_segments as generated_segments
     from promptinfill.microtasks.generator import records
+    from promptinfill.microtasks.segments import record_segments as generated_segments
 
     dlm, wanted, section, start, stop = shard
     made = records(wanted.seed, stop - start, wanted.split, start=start)

@@ -134,6 +134,8 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise RecipeError(f"{path}:{line}: not valid YAML ({error.problem})") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise RecipeError(f"{path}: not valid YAML (it is not UTF-8 text)") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping with 'model', 'data' and 'training'")
     for override in overrides:
@@ -157,15 +159,20 @@ def _apply(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise RecipeError(f"override {override!r}: {parent!r} is not a section")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"override {override!r}: {text!r} is not a YAML value") from None
 
 
 def _check_names(recipe: Recipe, path: Path) -> None:
     from promptinfill.diffusion.masking import parse_policy
+    from promptinfill.diffusion.objective import LossWeights
     from promptinfill.diffusion.schedules import get_schedule
 
     try:
         parse_policy(recipe.policy)
         get_schedule(recipe.schedule)
-    except Exception as error:
+        LossWeights(**recipe.loss.model_dump())
+    except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None

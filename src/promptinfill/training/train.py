@@ -227,9 +227,22 @@ def _choose_attention(dlm: MaskedDiffusionLM) -> None:
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    from transformers.trainer_utils import get_last_checkpoint
+    """The last checkpoint that is whole: a kill may have come while one was being written."""
 
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    def step(checkpoint: Path) -> int:
+        return int(checkpoint.name.rpartition("-")[2])
+
+    found = sorted(folder.glob("checkpoint-[0-9]*"), key=step, reverse=True)
+    return next((str(checkpoint) for checkpoint in found if _is_whole(checkpoint)), None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the Trainer came to write its state, which it does last."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _describe(data: TokenizedDataset) -> dict[str, int]:

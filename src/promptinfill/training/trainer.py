@@ -5,13 +5,15 @@ Trainer's. Ours is the forward process, the loss, batches by length, and a valid
 into prompt and response.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from promptinfill.data.tokenized import (
     LengthBucketSampler,
@@ -25,11 +27,50 @@ from promptinfill.diffusion.noise import derive_key
 from promptinfill.diffusion.objective import (
     DiffusionLoss,
     LossWeights,
+    count_items,
     diffusion_loss,
     masked_cross_entropy,
 )
 from promptinfill.diffusion.schedules import Schedule, sample_times
 from promptinfill.models.base import MaskedDiffusionLM
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch after the forward process; all (B, L)."""
+
+    spans: Spans
+    times: Tensor
+    eligible: Tensor
+    masked: Tensor
+    input_ids: Tensor
+
+
+def add_noise(
+    batch: dict[str, Tensor],
+    *,
+    policy: Policy,
+    schedule: Schedule,
+    mask_token_id: int,
+    seed: int,
+    step: int,
+) -> Noised:
+    """The forward process on one batch: a function of (seed, step, a sequence's index) alone."""
+    prompt, response = region_masks(batch["region"])
+    spans = Spans(prompt, response, batch["field"], batch["sequence"])
+    seed_key = derive_key(torch.tensor(seed, device=prompt.device), step)
+    keys = derive_key(seed_key, batch["index"])
+    times = sample_times(keys)
+    eligible = policy(spans, keys)
+    input_ids, masked = forward_process(
+        batch["input_ids"],
+        eligible,
+        schedule.mask_rate(times),
+        keys,
+        batch["position"],
+        mask_token_id,
+    )
+    return Noised(spans, times, eligible, masked, input_ids)
 
 
 def noised_loss(
@@ -50,25 +91,28 @@ def noised_loss(
 
     Args:
         batch: the columns of :func:`promptinfill.data.tokenized.collate`, on the model's device.
+        num_items: counts of the whole optimiser step, when the batch is a part of it (see
+            :func:`promptinfill.diffusion.objective.count_items`).
     """
-    prompt, response = region_masks(batch["region"])
-    spans = Spans(prompt, response, batch["field"], batch["sequence"])
-    seed_key = derive_key(torch.tensor(seed, device=prompt.device), step)
-    keys = derive_key(seed_key, batch["index"])
-    times = sample_times(keys)
-    eligible = policy(spans, keys)
-    noised, masked = forward_process(
-        batch["input_ids"],
-        eligible,
-        schedule.mask_rate(times),
-        keys,
-        batch["position"],
-        dlm.mask_token_id,
+    noised = add_noise(
+        batch,
+        policy=policy,
+        schedule=schedule,
+        mask_token_id=dlm.mask_token_id,
+        seed=seed,
+        step=step,
     )
-    hidden = dlm.hidden(noised, attention_mask(batch["sequence"]), batch["position"])
+    masked = noised.masked
+    hidden = dlm.hidden(noised.input_ids, attention_mask(batch["sequence"]), batch["position"])
     token_loss = masked_cross_entropy(dlm.logits_at(hidden, masked), batch["input_ids"][masked])
     return diffusion_loss(
-        token_loss, masked, eligible, spans, schedule.weight(times), weights, num_items=num_items
+        token_loss,
+        masked,
+        noised.eligible,
+        noised.spans,
+        schedule.weight(noised.times),
+        weights,
+        num_items=num_items,
     )
 
 
@@ -101,7 +145,9 @@ class DiffusionTrainer(Trainer):
             eval_dataset=validation_data,
             callbacks=callbacks,
         )
+        self.remove_callback(PrinterCallback)  # a library prints nothing; see LogCallback
         self.model_accepts_loss_kwargs = False
+        self.loss_is_scaled_for_ga = True  # by the counts of get_batch_samples
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches bucketed by length, sharded by accelerate."""
@@ -131,6 +177,34 @@ class DiffusionTrainer(Trainer):
             **how,
         )
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | None]:
+        """The micro-batches of one optimiser step, and what their losses are divided by.
+
+        Micro-batches mask unequal numbers of tokens, so a mean of their means would be another loss
+        than that of the whole batch. None when the step has one batch, which counts for itself.
+        """
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        if num_batches == 1:
+            return batches, None
+        counts = [self._count(self._prepare_inputs(batch)) for batch in batches]
+        return batches, torch.stack(counts).sum(dim=0) if counts else None
+
+    def _count(self, batch: dict[str, Tensor]) -> Tensor:
+        noised = add_noise(batch, mask_token_id=self.dlm.mask_token_id, **self._noise())
+        return count_items(noised.masked, noised.eligible, noised.spans, self.weights)
+
+    def _noise(self) -> dict[str, Any]:
+        """Policy, schedule and seeds of the current step."""
+        progress = self.state.global_step / max(1, self.state.max_steps)
+        return {
+            "policy": self.policy(progress),
+            "schedule": self.schedule,
+            "seed": self.args.seed,
+            "step": self.state.global_step,
+        }
+
     def compute_loss(
         self,
         model: Any,
@@ -139,15 +213,8 @@ class DiffusionTrainer(Trainer):
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """The masked-diffusion loss of one batch; its parts are kept for the log."""
-        progress = self.state.global_step / max(1, self.state.max_steps)
         loss = noised_loss(
-            self.dlm,
-            inputs,
-            policy=self.policy(progress),
-            schedule=self.schedule,
-            weights=self.weights,
-            seed=self.args.seed,
-            step=self.state.global_step,
+            self.dlm, inputs, weights=self.weights, num_items=num_items_in_batch, **self._noise()
         )
         for name, value in _parts(loss).items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value

@@ -1,0 +1,88 @@
+"""From a recipe's sources to token arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import covered, tiny_dlm, write_jsonl
+
+from promptinfill.data.encoding import PROMPT, RESPONSE, EncodedSequence
+from promptinfill.data.tokenized import TokenizedDataset
+from promptinfill.errors import DataError
+from promptinfill.training.data import load_source
+from promptinfill.training.recipe import DataSection, Source
+
+DLM = tiny_dlm("llama")
+
+
+def load(source: dict[str, Any], cache: Path | None = None, **section: Any) -> TokenizedDataset:
+    parsed = Source.model_validate(source)
+    whole = DataSection(train=parsed, validation=parsed, **section)
+    return load_source(DLM, parsed, whole, cache=cache, workers=1)
+
+
+def texts(data: TokenizedDataset) -> list[tuple[str, str]]:
+    out = []
+    for start, stop in zip(data.starts[:-1], data.starts[1:], strict=True):
+        region = [int(flag) & 3 for flag in data.flags[start:stop]]
+        sequence = EncodedSequence(data.ids[start:stop].tolist(), region)
+        out.append((covered(DLM, sequence, PROMPT), covered(DLM, sequence, RESPONSE)))
+    return out
+
+
+def test_files_are_read_in_order(tmp_path: Path):
+    one = write_jsonl(tmp_path / "1.jsonl", [{"prompt": "a:", "response": "b"}])
+    talk = [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]
+    two = write_jsonl(tmp_path / "2.jsonl", [{"messages": talk}])
+    data = load({"files": [one, two]})
+    assert texts(data) == [("a:", "b"), ("User: c\nAssistant:", " d")]
+    assert data.ids[data.starts[1:] - 1].tolist() == [DLM.eos_token_id] * 2
+
+
+def test_a_template_gives_the_prompt(tmp_path: Path):
+    path = write_jsonl(tmp_path / "1.jsonl", [{"word": "cat {x}", "first": "c"}])
+    data = load({"files": [path], "template": "Word: {word}\nFirst: {first}", "response": "first"})
+    assert texts(data) == [("Word: cat {x}\nFirst:", " c")]
+
+
+def test_too_long_records_are_left_out_whole(tmp_path: Path):
+    records = [{"prompt": "x" * n, "response": "yes"} for n in (3, 40, 5)]
+    data = load({"files": [write_jsonl(tmp_path / "1.jsonl", records)]}, max_length=20)
+    assert texts(data) == [("xxx", "yes"), ("xxxxx", "yes")]
+    assert data.too_long == 1
+
+
+def test_eos_padding_is_a_function_of_the_text(tmp_path: Path):
+    records = [{"prompt": f"{n}:", "response": "yes"} for n in range(60)]
+    source = {"files": [write_jsonl(tmp_path / "1.jsonl", records)]}
+    plain, padded = load(source), load(source, eos_padding=6)
+    extra = (padded.lengths - plain.lengths).tolist()
+    assert set(extra) <= set(range(7))
+    assert len(set(extra)) > 3
+    assert extra == (load(source, eos_padding=6).lengths - plain.lengths).tolist()
+    assert texts(padded) == texts(plain)
+    for stop, count in zip(padded.starts[1:], extra, strict=True):
+        tail = slice(stop - count - 1, stop)
+        assert padded.ids[tail].tolist() == [DLM.eos_token_id] * (count + 1)
+        assert {int(flag) & 3 for flag in padded.flags[tail]} == {RESPONSE}
+
+
+def test_a_broken_record_is_named(tmp_path: Path):
+    path = write_jsonl(tmp_path / "1.jsonl", [{"prompt": "a", "response": "b"}, {"prompt": "a"}])
+    with pytest.raises(DataError, match=f"^{path}:2: field 'response' is missing"):
+        load({"files": [path]})
+
+
+def test_microtasks_are_generated_and_cached(tmp_path: Path):
+    source = {"microtasks": {"count": 30, "seed": 4}}
+    cache = tmp_path / "cache"
+    made = load(source, cache, max_length=1000)
+    assert len(made) == 30
+    (file,) = cache.iterdir()
+    again = load(source, cache, max_length=1000)
+    assert again.ids.tolist() == made.ids.tolist()
+    assert load(source, None, max_length=1000).ids.tolist() == made.ids.tolist()
+    TokenizedDataset(made.ids[:3], made.flags[:3], made.starts[:1] + [0, 3]).save(file)
+    assert len(load(source, cache, max_length=1000)) == 1  # so it was the cache that was read
+    load({"microtasks": {"count": 30, "seed": 5}}, cache, max_length=1000)
+    assert len(list(cache.iterdir())) == 2
