@@ -57,7 +57,9 @@ def main() -> None:
     options = InfillOptions(**{"batch_size": args.batch} | json.loads(args.options))
     for name in names:
         if name not in done:
-            append_json_line(args.out, {"model": args.model} | run(name, dlm, target, options, args))
+            append_json_line(
+                args.out, {"model": args.model} | run(name, dlm, target, options, args)
+            )
 
 
 def run(name, dlm, target, options, args) -> dict:

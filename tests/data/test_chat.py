@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from helpers import CHAT_TEMPLATE, word_tokenizer
 
+from helpers import CHAT_TEMPLATE, word_tokenizer
 from promptinfill.data.chat import chat_segments
 from promptinfill.errors import DataError
 

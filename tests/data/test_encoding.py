@@ -1,10 +1,10 @@
 """Spans under three kinds of tokenizer: what the tokens of a region cover is that region's text."""
 
 import pytest
-from helpers import CHAT_TEMPLATE, TOKENIZERS, covered, tiny_dlm
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import CHAT_TEMPLATE, TOKENIZERS, covered, tiny_dlm
 from promptinfill.data.chat import chat_segments
 from promptinfill.data.encoding import (
     CONTROL,

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers import word_tokenizer
 
+from helpers import word_tokenizer
 from promptinfill.data.records import read_hub, read_jsonl, record_segments
 from promptinfill.errors import DataError
 from promptinfill.templates import Template

@@ -91,9 +91,12 @@ def test_halving_costs_less_than_trying_everything(num_candidates, num_rows):
 
 def test_sixteen_candidates_on_twenty_four_rows():
     table = Table(lambda n, row: n / 100)
-    select([candidate(i) for i in range(16)], 24, table, SelectionOptions())
+    ranked = select([candidate(i) for i in range(16)], 24, table, SelectionOptions())
     # 8 rows for all, 8 more for half, 8 more for a quarter
     assert [len(pairs) for pairs in table.rounds] == [16 * 8, 8 * 8, 4 * 8]
+    # All come back, those that lasted longer ahead, each round's by rank.
+    assert [c.number for c in ranked] == list(range(15, -1, -1))
+    assert [len(c.scores) for c in ranked] == [24] * 4 + [16] * 4 + [8] * 8
 
 
 @given(bits=st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=9))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptinfill.microtasks import CATALOGUE, words
-from promptinfill.microtasks.sentences import Clause
+from promptinfill.microtasks.clauses import Clause
 
 
 def items(name, count=300, seed=11):

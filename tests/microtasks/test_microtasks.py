@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -16,6 +19,7 @@ from promptinfill.microtasks import (
     render_record,
     sample_record,
     vocabulary_words,
+    words,
 )
 from promptinfill.microtasks.core import GROUPS
 from promptinfill.microtasks.generator import FORMATS, LONGEST
@@ -182,6 +186,26 @@ def test_word_lists_cover_the_instructions(train_sample):
                 assert letters in known or letters.lower() in known, record.instruction
     assert {"letter", "word", "first", "Input", "Output", "twenty"} <= known
     assert len(content_words()) > 3000
+
+
+def test_the_list_of_instruction_words_is_that_of_the_phrasings():
+    text = " ".join(p for task in CATALOGUE.values() for p in task.phrasings).lower()
+    found = set(re.findall(r"\b[a-z]{2,12}\b", text))
+    listed = words.lines("instruction_words")
+    assert listed == tuple(sorted(listed))
+    assert {"add": found - set(listed), "remove": set(listed) - found} == {
+        "add": set(),
+        "remove": set(),
+    }
+
+
+def test_listing_the_tasks_waits_for_neither_inflect_nor_the_phrasings():
+    code = (
+        "import sys; from promptinfill.microtasks import CATALOGUE;"
+        "assert not {'inflect', 'num2words'} & set(sys.modules);"
+        "assert not any('phrasings' in vars(task) for task in CATALOGUE.values())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_words_of_the_instructions_are_spelled_in_train():

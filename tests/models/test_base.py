@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from helpers import (
     DECODERS,
     FAMILIES,
@@ -17,8 +19,6 @@ from helpers import (
     word_tokenizer,
     wordpiece_tokenizer,
 )
-from torch import Tensor
-
 from promptinfill.errors import ModelError
 from promptinfill.models import embedded
 from promptinfill.models.base import MaskedDiffusionLM

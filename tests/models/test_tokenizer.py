@@ -1,10 +1,10 @@
 """The word-and-character tokenizer: words cost one token, every letter is reachable, no loss."""
 
 import pytest
-from helpers import TOKENIZERS, WORDS, tiny_dlm, word_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import TOKENIZERS, WORDS, tiny_dlm, word_tokenizer
 from promptinfill.data.encoding import decode, encode_segments
 from promptinfill.models.tokenizer import BOS, EOS, MASK, PAD, build_tokenizer
 from promptinfill.templates import Segment

@@ -212,6 +212,18 @@ def test_all_nineteen_tasks_open(real_tasks):
 
 
 @real
+def test_metrics_are_the_authors(real_tasks):
+    found = {name: task.metric.__name__ for name, task in real_tasks.items()}
+    assert {name: metric for name, metric in found.items() if metric != "exact_match"} == {
+        "common_concept": "f1",
+        "informal_to_formal": "f1",
+        "orthography_starts_with": "set_match",
+        "taxonomy_animal": "set_match",
+        "synonyms": "contains",
+    }
+
+
+@real
 def test_gold_answers_score_one_under_the_tasks_own_metric(real_tasks):
     for name, task in real_tasks.items():
         for row in [*task.examples, *task.validation, *task.test]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+
 from helpers import save_dlm, write_jsonl
 
 WORD_LIST = ["apple", "bread", "chair", "dog", "egg", "fish", "goat", "hat", "ink", "jar"]

@@ -1,18 +1,24 @@
 """From a recipe's sources to token arrays."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from helpers import covered, tiny_dlm, write_jsonl
 
+from helpers import covered, tiny_dlm, write_jsonl
 from promptinfill.data.encoding import PROMPT, RESPONSE, EncodedSequence
 from promptinfill.data.tokenized import TokenizedDataset
 from promptinfill.errors import DataError
+from promptinfill.training import data as data_module
 from promptinfill.training.data import load_source
 from promptinfill.training.recipe import DataSection, Source
 
 DLM = tiny_dlm("llama")
+TESTS = Path(__file__).parents[1]
 
 
 def load(source: dict[str, Any], cache: Path | None = None, **section: Any) -> TokenizedDataset:
@@ -82,7 +88,51 @@ def test_microtasks_are_generated_and_cached(tmp_path: Path):
     again = load(source, cache, max_length=1000)
     assert again.ids.tolist() == made.ids.tolist()
     assert load(source, None, max_length=1000).ids.tolist() == made.ids.tolist()
-    TokenizedDataset(made.ids[:3], made.flags[:3], made.starts[:1] + [0, 3]).save(file)
+    TokenizedDataset(made.ids[:3], made.flags[:3], np.array([0, 3])).save(file)
     assert len(load(source, cache, max_length=1000)) == 1  # so it was the cache that was read
     load({"microtasks": {"count": 30, "seed": 5}}, cache, max_length=1000)
     assert len(list(cache.iterdir())) == 2
+
+
+def test_workers_make_what_one_process_makes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(data_module, "_SHARD", 7)
+    source = Source.model_validate({"microtasks": {"count": 20, "seed": 4}})
+    section = DataSection(train=source, validation=source, max_length=60)
+    one, two = (load_source(DLM, source, section, workers=count) for count in (1, 2))
+    assert one.too_long == two.too_long > 0
+    assert one.ids.tolist() == two.ids.tolist()
+    assert one.starts.tolist() == two.starts.tolist()
+
+
+INTERRUPTED = """
+import os, signal
+from helpers import tiny_dlm
+from promptinfill.training import data
+from promptinfill.training.recipe import DataSection, Source
+
+def shard(args):
+    if args[3] == 0:  # the first shard
+        os.killpg(os.getpgrp(), signal.SIGINT)  # Ctrl-C: the terminal tells the whole group
+    return real(args)
+
+real, data._generate_shard, data._SHARD = data._generate_shard, shard, 5
+source = Source.model_validate({"microtasks": {"count": 20}})
+section = DataSection(train=source, validation=source, max_length=1000)
+data.load_source(tiny_dlm("llama"), source, section, workers=2)
+"""
+
+
+def test_ctrl_c_is_answered_by_one_process():
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+        timeout=200,
+    )
+    assert ended.returncode != 0
+    assert ended.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert ended.stderr.count("Traceback") == 1
+    assert "ForkPoolWorker" not in ended.stderr

@@ -126,9 +126,9 @@ def _runs(segments: Sequence[Segment]) -> list[_Run | _HoleRun]:
         if segment.region == "response" and region == PROMPT:
             region = RESPONSE
             spaces = last.take_trailing_spaces() if isinstance(last, _Run) else ""
-            run = _Run()
-            run.add(spaces, RESPONSE, False)
-            runs.append(run)
+            response = _Run()
+            response.add(spaces, RESPONSE, False)
+            runs.append(response)
         elif isinstance(last, _HoleRun) or last.control:
             runs.append(_Run())
         run = runs[-1]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from difflib import get_close_matches
 
 from promptinfill.errors import TaskError
 from promptinfill.microtasks import categories, letters, lists, numbers, sentences, word_forms
 from promptinfill.microtasks.core import MicroTask
-
 
 # How often a task is drawn, where once is too seldom: large fact tables, arithmetic, long answers.
 _WEIGHTS = {
@@ -55,12 +53,3 @@ def get_task(name: str) -> MicroTask:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         known = ", ".join(sorted(CATALOGUE))
         raise TaskError(f"unknown micro-task {name!r}{hint}; known tasks: {known}") from None
-
-
-def _instruction_words() -> tuple[str, ...]:
-    text = " ".join(p for task in CATALOGUE.values() for p in task.phrasings)
-    found = dict.fromkeys(re.findall(r"\b[a-z]{2,12}\b", text.lower()))
-    return tuple(sorted(found))
-
-
-letters.set_instruction_words(_instruction_words())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from promptinfill.microtasks import words
 from promptinfill.microtasks.core import Item, MicroTask, shared, split_by
-from promptinfill.microtasks.phrasing import expand_all
+from promptinfill.microtasks.define import define
 
 _CONFUSABLE = {"animal": (), "fruit": ("food", "colour"), "colour": ("fruit",)}
 
@@ -119,16 +119,7 @@ def tasks() -> list[MicroTask]:
         weight: float = 1.0,
     ) -> None:
         found.append(
-            MicroTask(
-                name,
-                "categories",
-                make,
-                expand_all([manual, *train]),
-                expand_all(other, 1),
-                manual,
-                closed=closed,
-                weight=weight,
-            )
+            define(name, "categories", make, manual, (train, other), closed=closed, weight=weight)
         )
 
     for name, adjective, plain in (

@@ -6,8 +6,10 @@ import random
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from promptinfill.errors import TaskError
+from promptinfill.microtasks.phrasing import expand_all
 
 SPLITS = ("train", "test")
 GROUPS = ("letters", "lists", "numbers", "words", "sentences", "categories")
@@ -29,18 +31,29 @@ class MicroTask:
     `make(rng, split)` returns a fresh random item; for an open task no test item occurs in train.
     `closed` marks tasks over a fixed table of facts (antonyms, capitals): their items are the same
     in both splits, because a fact that was never shown cannot be known. `weight` is the share of
-    the task in the training stream. `held_out` tasks are never used in training.
+    the task in the training stream. `held_out` tasks are never used in training. The patterns are
+    expanded on first use, so that listing the tasks is quick.
     """
 
     name: str
     group: str
     make: Callable[[random.Random, str], Item]
-    phrasings: tuple[str, ...]
-    held_out_phrasings: tuple[str, ...]
     manual: str
+    patterns: tuple[str, ...]
+    held_out_patterns: tuple[str, ...]
     held_out: bool = False
     closed: bool = False
     weight: float = 1.0
+
+    @cached_property
+    def phrasings(self) -> tuple[str, ...]:
+        """The instructions of training; `manual` is the first."""
+        return expand_all([self.manual, *self.patterns])
+
+    @cached_property
+    def held_out_phrasings(self) -> tuple[str, ...]:
+        """Instructions that no training record has: one of each pattern."""
+        return expand_all(self.held_out_patterns, 1)
 
 
 def is_test(key: str) -> bool:

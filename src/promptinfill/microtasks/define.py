@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable, Iterable
 
 from promptinfill.microtasks.core import Item, MicroTask
-from promptinfill.microtasks.phrasing import expand_all
 
 
 def define(
@@ -21,15 +20,15 @@ def define(
     closed: bool = False,
     weight: float = 1.0,
 ) -> MicroTask:
-    """`patterns` is (training, held out); `extra` adds training patterns, as does `manual`."""
+    """`patterns` is (training, held out); `extra` adds training patterns."""
     train, other = patterns
     return MicroTask(
         name=name,
         group=group,
         make=make,
-        phrasings=expand_all([manual, *train, *extra]),
-        held_out_phrasings=expand_all(other, 1),
         manual=manual,
+        patterns=(*train, *extra),
+        held_out_patterns=tuple(other),
         held_out=held_out,
         closed=closed,
         weight=weight,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from functools import cache
 
 from promptinfill.microtasks import words
 from promptinfill.microtasks.core import Item, MicroTask, split_by
@@ -15,24 +16,18 @@ _PSEUDO = 0.3
 _INSTRUCTION_WORDS = 0.06
 
 
-# Lower-case words of the instructions: spelled in train, so that a model knows their letters.
-# The catalogue fills this in, because the phrasings come later.
-_instruction_words: tuple[str, ...] = ()
-_instruction_set: frozenset[str] = frozenset()
-
-
-def set_instruction_words(found: tuple[str, ...]) -> None:
-    global _instruction_words, _instruction_set
-    _instruction_words = found
-    _instruction_set = frozenset(found)
+@cache
+def _instruction_words() -> frozenset[str]:
+    return frozenset(words.lines("instruction_words"))
 
 
 def any_word(rng: random.Random) -> str:
+    """A made-up word, one of the instructions (a model must know its letters), or a plain one."""
     roll = rng.random()
     if roll < _PSEUDO:
         return words.pseudo_word(rng)
-    if roll < _PSEUDO + _INSTRUCTION_WORDS and _instruction_words:
-        return rng.choice(_instruction_words)
+    if roll < _PSEUDO + _INSTRUCTION_WORDS:
+        return rng.choice(words.lines("instruction_words"))
     return rng.choice(words.plain_words())
 
 
@@ -50,7 +45,7 @@ def _word_task(
                 break
         shown = present(rng, word)
         # Words of the instructions stay in train: a whole-token word is spelled only if seen.
-        return Item(shown, function(shown)), None if word in _instruction_set else word
+        return Item(shown, function(shown)), None if word in _instruction_words() else word
 
     return split_by(draw)
 

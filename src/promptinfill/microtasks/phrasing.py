@@ -142,7 +142,7 @@ def expand(pattern: str) -> list[str]:
     text = _MACRO.sub(lambda m: MACROS[m.group()], pattern)
     readings = (" ".join(reading.split()) for reading in _readings(text, 0, False)[0])
     readings = (re.sub(r" ([.,?;:])", r"\1", reading) for reading in readings)
-    return list(dict.fromkeys(reading[:1].upper() + reading[1:] for reading in readings))
+    return list(dict.fromkeys(map(upper_first, readings)))
 
 
 @cache
@@ -172,6 +172,10 @@ def expand_all(patterns: Iterable[str], per_pattern: int = 16) -> tuple[str, ...
 
 def lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _lower_lead(pattern: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from promptinfill.microtasks import words
 from promptinfill.microtasks.core import Item, MicroTask, shared, split_by
@@ -15,15 +16,18 @@ _NO_COMPARATIVE = {"ill", "unlikely", "innocent", "unknown", "tragic", "comic"}
 
 
 def _form_task(
-    pool: Sequence[str],
+    pool: Callable[[], Sequence[str]],
     function: Callable[[str], str],
     irregular: Callable[[str], bool] = lambda word: False,
     show: Callable[[str], str] = str,
 ) -> Callable[[random.Random, str], Item]:
-    """Irregular forms are facts: they stay in train. Regular ones are split by the word."""
+    """`pool` is asked on every draw: plurals, for one, are slow to make and not needed before.
+
+    Irregular forms are facts: they stay in train. Regular ones are split by the word.
+    """
 
     def draw(rng: random.Random) -> tuple[Item, str | None]:
-        word = rng.choice(pool)
+        word = rng.choice(pool())
         return Item(show(word), function(word)), None if irregular(word) else word
 
     return split_by(draw)
@@ -39,14 +43,17 @@ def _fact_task(table: Mapping[str, str]) -> Callable[[random.Random, str], Item]
     return shared(draw)
 
 
+@cache
+def _comparable() -> tuple[str, ...]:
+    return tuple(w for w in words.lines("adjectives") if w not in _NO_COMPARATIVE)
+
+
 def _irregular_noun(noun: str) -> bool:
     return noun in words.irregular_plurals()
 
 
 def tasks() -> list[MicroTask]:
-    nouns = words.countable()
-    verbs = words.verbs()
-    adjectives = tuple(w for w in words.lines("adjectives") if w not in _NO_COMPARATIVE)
+    nouns, verbs = words.countable, words.verbs
     special = {"good", "bad", "ill"}.__contains__
     found: list[MicroTask] = []
 
@@ -161,7 +168,7 @@ def tasks() -> list[MicroTask]:
     )
     form(
         "comparative",
-        _form_task(adjectives, lambda w: words.comparative(w)[0], special),
+        _form_task(_comparable, lambda w: words.comparative(w)[0], special),
         "Write the comparative of the adjective",
         "comparative <form|form|>",
         [
@@ -174,7 +181,7 @@ def tasks() -> list[MicroTask]:
     )
     form(
         "superlative",
-        _form_task(adjectives, lambda w: words.comparative(w)[1], special),
+        _form_task(_comparable, lambda w: words.comparative(w)[1], special),
         "Write the superlative of the adjective",
         "superlative <form|form|>",
         [

@@ -1,6 +1,7 @@
 """The lexicon: word lists from the package's text files, and the forms of English words.
 
-Everything is computed once and cached: inflect is far too slow to be asked in the sampling loop.
+Everything is computed once and cached: inflect is far too slow to be asked in the sampling loop,
+and slow enough to import that it waits for the first plural or article.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import random
 import re
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-import inflect
-import num2words as _num2words
+if TYPE_CHECKING:
+    from inflect import engine
 
 _VOWELS = "aeiou"
-_ENGINE = inflect.engine()
 
 CATEGORY_FILES = {
     "animal": "animals",
@@ -31,6 +32,11 @@ CATEGORY_FILES = {
     "country": "countries",
     "profession": "people",
 }
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The words of a short list written as one text."""
+    return tuple(text.split())
 
 
 @cache
@@ -204,6 +210,13 @@ def third(verb: str) -> str:
 
 
 @cache
+def _engine() -> engine:
+    import inflect
+
+    return inflect.engine()
+
+
+@cache
 def irregular_plurals() -> dict[str, str]:
     return {row[0]: row[1] for row in _columns("irregular_plurals", "/")}
 
@@ -211,13 +224,13 @@ def irregular_plurals() -> dict[str, str]:
 @cache
 def plural(noun: str) -> str:
     head, space, last = noun.rpartition(" ")
-    form = irregular_plurals().get(last) or str(_ENGINE.plural_noun(last))
+    form = irregular_plurals().get(last) or str(_engine().plural_noun(last))
     return head + space + form
 
 
 @cache
 def with_article(noun: str) -> str:
-    return str(_ENGINE.a(noun))
+    return str(_engine().a(noun))
 
 
 @cache
@@ -278,7 +291,9 @@ def comparative(adjective: str) -> tuple[str, str]:
 @cache
 def number_words(number: int) -> str:
     """122 -> "one hundred and twenty-two"."""
-    return str(_num2words.num2words(number))
+    from num2words import num2words
+
+    return str(num2words(number))
 
 
 # ---------------------------------------------------------------- words to spell

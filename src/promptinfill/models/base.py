@@ -62,7 +62,8 @@ class MaskedDiffusionLM(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def vocab_size(self) -> int:
@@ -251,7 +252,7 @@ def _conventions_file(source: str, revision: str | None) -> Path | None:
     if Path(source).is_dir():
         path = Path(source) / FILE_NAME
         return path if path.is_file() else None
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     found = cached_file(
         source, FILE_NAME, revision=revision, _raise_exceptions_for_missing_entries=False

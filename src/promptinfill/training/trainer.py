@@ -149,16 +149,19 @@ class DiffusionTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True  # by the counts of get_batch_samples
 
-    def get_train_dataloader(self) -> DataLoader:
+    def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches bucketed by length, sharded by accelerate."""
         data = self.train_dataset
         assert isinstance(data, TokenizedDataset)
         sampler = LengthBucketSampler(
             data.lengths, self.args.per_device_train_batch_size, self.args.seed
         )
-        return self.accelerator.prepare(self._loader(data, batch_sampler=sampler))
+        loader: DataLoader[Any] = self.accelerator.prepare(
+            self._loader(data, batch_sampler=sampler)
+        )
+        return loader
 
-    def _loader(self, data: TokenizedDataset, **how: Any) -> DataLoader:
+    def _loader(self, data: TokenizedDataset, **how: Any) -> DataLoader[Any]:
         def gather(indices: list[int]) -> dict[str, Tensor]:
             return collate(
                 data,
@@ -210,7 +213,7 @@ class DiffusionTrainer(Trainer):
         model: Any,
         inputs: dict[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Any = None,
     ) -> Any:
         """The masked-diffusion loss of one batch; its parts are kept for the log."""
         loss = noised_loss(
@@ -219,6 +222,13 @@ class DiffusionTrainer(Trainer):
         for name, value in _parts(loss).items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         return (loss.total, None) if return_outputs else loss.total
+
+    def compute_loss_context_manager(self) -> Any:
+        """Autocast in the run's mixed precision.
+
+        accelerate puts it around the model's own forward, which the objective does not go through.
+        """
+        return self.accelerator.autocast()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean loss per masked token of each region since the last log."""
@@ -238,11 +248,11 @@ class DiffusionTrainer(Trainer):
 
         One fixed noise for every evaluation of every recipe, so that runs can be compared.
         """
-        data = eval_dataset or self.eval_dataset
+        data: Any = eval_dataset or self.eval_dataset
         loader = self.accelerator.prepare(
             self._loader(data, batch_size=self.args.per_device_eval_batch_size)
         )
-        self.model.eval()
+        self.dlm.model.eval()
         sums: dict[str, Tensor] = {}
         for batch in loader:
             with self.compute_loss_context_manager():
