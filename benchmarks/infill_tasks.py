@@ -2,8 +2,9 @@
 
     python benchmarks/infill_tasks.py --model embedded:best --tasks all --out runs/best.jsonl
 
-One JSON line a task: the infilled prompt and its test accuracy, the manual instruction's (a wording
-seen in training) and the mean over wordings never seen in training. Finished tasks are not run again.
+One JSON line a task: the infilled prompt and its test accuracy, the manual instruction's (a
+wording seen in training), and accuracies of wordings never seen in training. Finished tasks are
+not run again.
 """
 
 import argparse
@@ -20,13 +21,40 @@ from promptinfill.infilling.candidates import InfillOptions
 from promptinfill.targets.diffusion import DiffusionTarget
 from promptinfill.tasks import Splits, get_task, task_names
 
-SAMPLE = (
-    "first_letter last_letter second_letter letters_list reverse_word upper_case remove_vowels "
-    "word_length first_item last_item reverse_list sort_list count_items longest_word join_and "
-    "sum difference larger_number number_to_words even_or_odd sort_ascending plural past_tense "
-    "ing_form comparative antonym active_to_passive negation words_with_letter first_word "
-    "larger_animal find_animals"
-).split()
+SAMPLE = [
+    "first_letter",
+    "last_letter",
+    "second_letter",
+    "letters_list",
+    "reverse_word",
+    "upper_case",
+    "remove_vowels",
+    "word_length",
+    "first_item",
+    "last_item",
+    "reverse_list",
+    "sort_list",
+    "count_items",
+    "longest_word",
+    "join_and",
+    "sum",
+    "difference",
+    "larger_number",
+    "number_to_words",
+    "even_or_odd",
+    "sort_ascending",
+    "plural",
+    "past_tense",
+    "ing_form",
+    "comparative",
+    "antonym",
+    "active_to_passive",
+    "negation",
+    "words_with_letter",
+    "first_word",
+    "larger_animal",
+    "find_animals",
+]
 
 
 def main() -> None:
@@ -35,7 +63,7 @@ def main() -> None:
     parser.add_argument("--tasks", default="sample", help="all, sample, real, or names with commas")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--candidates", type=int, default=24)
+    parser.add_argument("--candidates", type=int, default=32)
     parser.add_argument("--test", type=int, default=100)
     parser.add_argument("--options", default="{}", help="JSON of InfillOptions")
     parser.add_argument("--batch", type=int, default=64)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 EPILOG = examples("promptinfill demo", "promptinfill demo --seed 1 --json")
 
 # Tasks of short answers: a canvas of one word costs a tenth of one of a sentence.
-TASKS = ("first_letter", "last_item", "sum", "plural", "past_tense", "antonym")
+TASKS = ("first_letter", "last_item", "sum", "plural", "past_tense", "larger_number")
 RECIPES = ("response-only", "full-sequence", "two-stage", "best")
-CANDIDATES, EXAMPLES, VALIDATION, TEST = 12, 20, 12, 40
+CANDIDATES, EXAMPLES, VALIDATION, TEST = 24, 20, 16, 40
 
 _PAUSE = 0.06  # seconds a step stays on a terminal: without it nobody could follow
 _SHOWN_EXAMPLES, _SHOWN_STEPS, _SHOWN_CANDIDATES = 3, 5, 3

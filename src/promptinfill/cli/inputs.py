@@ -41,7 +41,7 @@ class Preset:
 
 
 PRESETS = {
-    Budget.quick: Preset(candidates=24, examples=20, validation=24, test=50),
+    Budget.quick: Preset(candidates=32, examples=20, validation=24, test=50),
     Budget.full: Preset(candidates=64, examples=20, validation=64, test=100),
 }
 

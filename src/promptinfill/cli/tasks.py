@@ -38,10 +38,10 @@ def tasks(ctx: typer.Context) -> None:
 def list_tasks(ctx: typer.Context, json: Json = False, debug: Debug = False) -> None:
     """List every task with one line about it."""
     state = state_of(ctx)
-    from promptinfill.tasks import Splits, get_task, task_names
+    from promptinfill.tasks import task_summaries
 
     with state.busy("Reading tasks"):
-        found = [get_task(name, Splits(1, 1, 1)) for name in task_names()]
+        found = task_summaries()
     if json:
         entries = [{"name": t.name, "description": t.description, "notes": t.notes} for t in found]
         state.print_json({"tasks": entries})

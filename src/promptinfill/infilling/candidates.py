@@ -29,8 +29,7 @@ class InfillOptions:
 
     Attributes:
         conditioning: "tied" (one canvas per group of examples, holes shared) or "concat".
-        examples: solved examples that each candidate sees. Few, because other candidates see others:
-            with 2 the best of 24 was better than with 1, 3, 5 or 10 on the embedded model.
+        examples: solved examples that each candidate sees.
         per_canvas: examples in one canvas under "tied".
         lengths: factors on the template's hole lengths that the candidates cycle through; a hole's
             right length is not known beforehand.
@@ -41,10 +40,10 @@ class InfillOptions:
     """
 
     conditioning: Conditioning = "tied"
-    examples: int = 2
+    examples: int = 5
     per_canvas: int = 1
     lengths: tuple[float, ...] = (1.0, 0.75, 0.5)
-    temperatures: tuple[float, ...] = (0.5, 0.8, 1.0)
+    temperatures: tuple[float, ...] = (0.0, 0.7, 1.0)
     order: str = "confidence"
     tokens_per_step: int = 1
     threshold: float | None = None

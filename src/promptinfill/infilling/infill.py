@@ -47,7 +47,7 @@ def infill(
     validation: Sequence[Example],
     metric: Metric = exact_match,
     target: MaskedDiffusionLM | Target | None = None,
-    candidates: int = 16,
+    candidates: int = 32,
     seed: int = 0,
     test: Sequence[Example] = (),
     manual: Template | str | None = None,

@@ -80,10 +80,7 @@ def _generated(
     cache: Path | None,
     workers: int | None,
 ) -> TokenizedDataset:
-    key = json.dumps(
-        [wanted.model_dump(), section.max_length, section.eos_padding, len(dlm.tokenizer)]
-    )
-    name = f"microtasks-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
+    name = f"microtasks-{_cache_key(dlm, wanted, section)}.npz"
     if cache is not None and (cache / name).is_file():
         return TokenizedDataset.load(cache / name)
     shards = [
@@ -99,6 +96,17 @@ def _generated(
     if cache is not None:
         data.save(cache / name)
     return data
+
+
+def _cache_key(dlm: MaskedDiffusionLM, wanted: MicroTasks, section: DataSection) -> str:
+    """Changes with the request, the tokenizer, and what the generator makes of it."""
+    from promptinfill.microtasks.generator import records
+
+    first = list(records(wanted.seed, 200, wanted.split))
+    settings = [wanted.model_dump(), section.max_length, section.eos_padding]
+    tokenizer = dlm.tokenizer.backend_tokenizer.to_str()
+    content = json.dumps([settings, tokenizer, repr(first)])
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
 def _leave_ctrl_c() -> None:

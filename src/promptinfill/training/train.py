@@ -114,6 +114,7 @@ def train(
     done = folder / "result.json"
     if done.is_file():
         return dict(json.loads(done.read_text()))
+    arguments = training_arguments(recipe, folder)  # checked before the data is prepared
     dlm = initial_model(recipe.model, seed=recipe.seed, trust_remote_code=trust_remote_code)
     if recipe.data.max_length > dlm.max_length:
         raise RecipeError(
@@ -126,7 +127,7 @@ def train(
         _add_lora(dlm, recipe)
     _choose_attention(dlm)
     started = time.monotonic()
-    trainer = _trainer(dlm, recipe, folder, train_data, validation_data, on_log)
+    trainer = _trainer(dlm, recipe, folder, arguments, train_data, validation_data, on_log)
     checkpoint = _last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate()
@@ -156,6 +157,7 @@ def _trainer(
     dlm: MaskedDiffusionLM,
     recipe: Recipe,
     folder: Path,
+    arguments: Any,
     train_data: TokenizedDataset,
     validation_data: TokenizedDataset,
     on_log: Callable[[int, dict[str, float]], None] | None,
@@ -165,7 +167,7 @@ def _trainer(
 
     return DiffusionTrainer(
         dlm,
-        training_arguments(recipe, folder),
+        arguments,
         train_data=train_data,
         validation_data=validation_data,
         policy=parse_policy(recipe.policy),
