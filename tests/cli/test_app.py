@@ -128,7 +128,7 @@ def test_our_fault_is_1_and_asks_for_debug(cli: Cli, monkeypatch: pytest.MonkeyP
     def broken() -> list[str]:
         raise RuntimeError("boom\nand more")
 
-    monkeypatch.setattr("promptinfill.tasks.task_names", broken)
+    monkeypatch.setattr("promptinfill.tasks.task_summaries", broken)
     ran = cli("tasks", "list", "--json")
     assert ran.code == 1
     assert "RuntimeError: boom and more" in ran.sentence
@@ -140,7 +140,7 @@ def test_interrupt_without_a_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
     def stop() -> list[str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("promptinfill.tasks.task_names", stop)
+    monkeypatch.setattr("promptinfill.tasks.task_summaries", stop)
     ran = cli("tasks", "list")
     assert ran.code == 130
     assert ran.sentence == "Interrupted."

@@ -16,7 +16,7 @@ INTERVAL = {"score", "low", "high", "n"}
 
 def test_budgets() -> None:
     quick, full = PRESETS[Budget.quick], PRESETS[Budget.full]
-    assert (quick.candidates, quick.validation, quick.test) == (24, 24, 50)
+    assert (quick.candidates, quick.validation, quick.test) == (32, 24, 50)
     assert (full.candidates, full.validation, full.test) == (64, 64, 100)
 
 
@@ -33,7 +33,7 @@ def test_task_json_is_what_the_library_gives(cli: Cli, tiny: str) -> None:
         dlm=MaskedDiffusionLM.from_pretrained(tiny),
         validation=task.validation,
         metric=task.metric,
-        candidates=24,
+        candidates=32,
         seed=3,
         test=task.test,
         manual=task.manual[0],
@@ -99,7 +99,7 @@ def test_people_see_candidates_prompt_and_scores(
 def test_no_usable_candidate(cli: Cli, mute: str, rows: str) -> None:
     ran = cli("infill", "--template", TEMPLATE, "--examples", rows, "--model", mute, "--json")
     assert ran.code == 2
-    assert "none of 24 candidates was usable" in ran.sentence
+    assert "none of 32 candidates was usable" in ran.sentence
 
 
 def test_a_folder_of_other_settings(cli: Cli, tiny: str, rows: str, tmp_path: Path) -> None:

@@ -141,3 +141,13 @@ def test_the_hub_needs_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install promptinfill\[hub\]"):
         read_hub("me/data", "test", None)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("no such set"), ValueError("Unknown split")])
+def test_hub_data_that_cannot_be_read_is_the_users_to_mend(monkeypatch, error):
+    def load_dataset(name: str, split: str, revision: str | None) -> None:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    with pytest.raises(DataError, match=rf"hub data set me/data/dev: {error}"):
+        read_hub("me/data", "dev", None)

@@ -106,6 +106,7 @@ def test_workers_make_what_one_process_makes(monkeypatch: pytest.MonkeyPatch):
 
 INTERRUPTED = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from helpers import tiny_dlm
 from promptinfill.training import data
 from promptinfill.training.recipe import DataSection, Source

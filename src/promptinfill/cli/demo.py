@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 EPILOG = examples("promptinfill demo", "promptinfill demo --seed 1 --json")
 
 # Tasks of short answers: a canvas of one word costs a tenth of one of a sentence.
-TASKS = ("first_letter", "last_item", "sum", "plural", "past_tense", "larger_number")
+TASKS = ("first_letter", "last_item", "sum", "plural", "larger_number")
 RECIPES = ("response-only", "full-sequence", "two-stage", "best")
-CANDIDATES, EXAMPLES, VALIDATION, TEST = 24, 20, 16, 40
+CANDIDATES, EXAMPLES, VALIDATION, TEST = 12, 20, 12, 32
+EXAMPLES_PER_CANDIDATE = 3
 
 _PAUSE = 0.06  # seconds a step stays on a terminal: without it nobody could follow
 _SHOWN_EXAMPLES, _SHOWN_STEPS, _SHOWN_CANDIDATES = 3, 5, 3
@@ -154,6 +155,7 @@ def _infill(
 ) -> tuple[Outcome, float]:
     """The model's own prompt on its own test, and the accuracy of the manual one."""
     from promptinfill.evaluation.statistics import Interval
+    from promptinfill.infilling.candidates import InfillOptions
     from promptinfill.infilling.infill import infill
     from promptinfill.templates import Template
 
@@ -165,6 +167,7 @@ def _infill(
             validation=task.validation,
             metric=task.metric,
             candidates=CANDIDATES,
+            options=InfillOptions(examples=EXAMPLES_PER_CANDIDATE),
             seed=seed,
             test=task.test,
             manual=manual,

@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from promptinfill.data.records import read_jsonl
-from promptinfill.errors import DataError, PromptInfillError
-from promptinfill.tasks import Row, Splits, get_task
-from promptinfill.tasks.metrics import Metric, best_of, exact_match, get_metric
+from promptinfill.data.records import read_jsonl, require_unicode
+from promptinfill.errors import DataError, PromptInfillError, TemplateError
+from promptinfill.tasks import InputKey, Row, Splits, distinct_inputs, get_task, input_key
+from promptinfill.tasks.metrics import Metric, exact_match, get_metric
 from promptinfill.templates import Field, Template
 
 REFERENCES = "references"
@@ -82,12 +82,13 @@ def job_from_files(
     test: Path | None = None,
 ) -> Job:
     """The user's own template and rows."""
+    response = template.response or ""
     own = {
         "validation": read_rows(validation, template) if validation else None,
         "test": read_rows(test, template) if test else None,
     }
     shown, validated, tested = share_rows(
-        read_rows(examples, template), splits, source=examples, **own
+        read_rows(examples, template), splits, response=response, source=examples, **own
     )
     return Job(examples.stem, template, shown, validated, tested, exact_match, None)
 
@@ -96,6 +97,7 @@ def share_rows(
     rows: list[Row],
     splits: Splits,
     *,
+    response: str,
     source: Path,
     validation: list[Row] | None = None,
     test: list[Row] | None = None,
@@ -103,23 +105,25 @@ def share_rows(
     """Disjoint examples, validation and test rows, shuffled by seed.
 
     A set that is given is cut to its size in ``splits``; the others are drawn from ``rows``, less
-    the rows of the given sets. If there are too few, each gets its share, and at least one.
+    the rows of the given sets. If there are too few, each gets its share, and at least one. Rows
+    are told apart by their input: of two that differ in the ``response`` alone the first counts.
 
     Raises:
         DataError: not even one row for each.
     """
-    given = {name: rows_ for name, rows_ in (("validation", validation), ("test", test)) if rows_}
+    own = {"validation": validation, "test": test}
+    given = {name: rows_ for name, rows_ in own.items() if rows_ is not None}
     sizes = {"examples": splits.examples, "validation": splits.validation, "test": splits.test}
     rng = random.Random(splits.seed)
     found: dict[str, list[Row]] = {}
-    taken: set[tuple[tuple[str, str], ...]] = set()
+    taken: set[InputKey] = set()
     for name in ("test", "validation"):  # a row of two files is a test row
         if name in given:
-            pool = _distinct(given[name], without=taken)
-            taken |= {_key(row) for row in pool}
+            pool = distinct_inputs(given[name], response, without=taken)
+            taken |= {input_key(row, response) for row in pool}
             rng.shuffle(pool)
             found[name] = pool[: sizes[name]]
-    pool = _distinct(rows, without=taken)
+    pool = distinct_inputs(rows, response, without=taken)
     rng.shuffle(pool)
     open_sets = [name for name in sizes if name not in found]
     if len(pool) < len(open_sets):
@@ -146,14 +150,6 @@ def _shares(available: int, sizes: list[int]) -> list[int]:
     return counts
 
 
-def _key(row: Row) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(row.items()))
-
-
-def _distinct(rows: list[Row], *, without: set[tuple[tuple[str, str], ...]]) -> list[Row]:
-    return [row for key, row in {_key(row): row for row in rows}.items() if key not in without]
-
-
 def read_rows(path: Path, template: Template) -> list[Row]:
     """The template's fields (and "references") of every record; DataError names file:line."""
     return [_row(where, record, template) for where, record in read_jsonl(path)]
@@ -169,7 +165,12 @@ def _row(where: str, record: Mapping[str, Any], template: Template) -> Row:
         row[name] = _text(where, name, record[name])
     references = record.get(REFERENCES)
     if isinstance(references, list) and references:
-        row[REFERENCES] = "\n".join(_text(where, REFERENCES, value) for value in references)
+        answers = [_text(where, REFERENCES, value) for value in references]
+        if any("\n" in answer for answer in answers):
+            raise DataError(
+                f"{where}: an answer of {REFERENCES!r} has a line break; give single lines"
+            )
+        row[REFERENCES] = "\n".join(answers)
     elif references is not None and REFERENCES not in row:
         raise DataError(f"{where}: {REFERENCES!r} must be a list of right answers")
     return row
@@ -177,6 +178,7 @@ def _row(where: str, record: Mapping[str, Any], template: Template) -> Row:
 
 def _text(where: str, name: str, value: Any) -> str:
     if isinstance(value, str):
+        require_unicode(where, value)
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -184,12 +186,8 @@ def _text(where: str, name: str, value: Any) -> str:
 
 
 def with_metric(job: Job, name: str | None) -> Job:
-    """``job`` under the metric ``name``; several references count as the best of them."""
-    metric = job.metric if name is None else get_metric(name)
-    rows = [*job.validation, *job.test]
-    if any(REFERENCES in row for row in rows) and (name or metric is exact_match):
-        metric = best_of(metric)
-    return replace(job, metric=metric)
+    """``job`` under the metric ``name``, if one is given."""
+    return job if name is None else replace(job, metric=get_metric(name))
 
 
 def read_template(given: str, response: str | None) -> Template:
@@ -210,7 +208,10 @@ def read_template(given: str, response: str | None) -> Template:
 def read_manual(given: str, response: str | None) -> str:
     """``--manual``: a file or the text itself, over the same fields."""
     source = text_or_file(given, "--manual", "{")
-    manual = Template(source, response)
+    try:
+        manual = Template(source, response)
+    except TemplateError as error:
+        raise PromptInfillError(f"--manual: {error}") from None
     if manual.holes:
         raise PromptInfillError("the manual prompt has a hole: write it out in full")
     return source

@@ -25,7 +25,11 @@ Debug = Annotated[
 Seed = Annotated[
     int,
     typer.Option(
-        "--seed", min=0, metavar="N", help="Decides everything random: same seed, same result."
+        "--seed",
+        min=0,
+        max=2**63 - 1,
+        metavar="N",
+        help="Decides everything random: same seed, same result.",
     ),
 ]
 

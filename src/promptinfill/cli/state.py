@@ -73,6 +73,7 @@ class State:
             return
         # Before the first import of these libraries, which read them then.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         with (
             open(os.devnull, "w", encoding="utf-8") as nowhere,

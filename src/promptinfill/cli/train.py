@@ -13,6 +13,7 @@ from promptinfill.cli import views
 from promptinfill.cli.options import Debug, Json, examples
 from promptinfill.cli.progress import bars
 from promptinfill.cli.state import State, state_of
+from promptinfill.errors import PromptInfillError
 
 EPILOG = examples(
     "promptinfill train recipe.yaml --out runs/first",
@@ -71,7 +72,12 @@ def train(
         loaded = load_recipe(recipe, tuple(overrides or ()))
         state.use_folder(out)
         if cache is not None:
-            cache.mkdir(parents=True, exist_ok=True)
+            try:
+                cache.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PromptInfillError(
+                    f"cannot use {cache} as a folder: {error.strerror}; choose another --cache"
+                ) from None
         from promptinfill.training.train import train as run_train
 
         losses = TextColumn("[dim]{task.fields[losses]}[/dim]")

@@ -71,20 +71,28 @@ def record_segments(
         )
     if not any(s.region == "response" and s.text.strip() for s in segments):
         raise DataError(f"{where}: the response is empty")
-    if not all(_is_unicode(s.text) for s in segments):
-        raise DataError(f"{where}: holds half of a surrogate pair, which is no text")
+    for segment in segments:
+        require_unicode(where, segment.text)
     return segments
 
 
 def read_hub(dataset_id: str, split: str, revision: str | None) -> Iterable[tuple[str, Any]]:
-    """Yield ("id/split:row", record) of a hub data set; needs the ``hub`` extra."""
+    """Yield ("id/split:row", record) of a hub data set; needs the ``hub`` extra.
+
+    Raises:
+        DataError: the extra is missing, or the data set or its split cannot be read.
+    """
     try:
         import datasets
     except ImportError:
         raise DataError(
             "hub data needs the datasets library: pip install promptinfill[hub]"
         ) from None
-    rows = datasets.load_dataset(dataset_id, split=split, revision=revision)
+    try:
+        rows = datasets.load_dataset(dataset_id, split=split, revision=revision)
+    except (OSError, ValueError) as error:  # absent, offline, or no such split
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot read the hub data set {dataset_id}/{split}: {reason}") from None
     return ((f"{dataset_id}/{split}:{i}", dict(row)) for i, row in enumerate(rows))
 
 
@@ -99,12 +107,12 @@ def _text(where: str, record: dict[str, Any], name: str) -> str:
     return value
 
 
-def _is_unicode(text: str) -> bool:
+def require_unicode(where: str, text: str) -> None:
+    """DataError for what JSON can spell and no tokenizer can read."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return False
-    return True
+        raise DataError(f"{where}: holds half of a surrogate pair, which is no text") from None
 
 
 def _kind(value: Any) -> str:

@@ -51,7 +51,12 @@ class Run:
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise DataError(
+                f"{path}: not the settings of a run; choose another folder, or delete it"
+            ) from None
         if before != settings:
             changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
             raise PromptInfillError(

@@ -242,6 +242,10 @@ def _block_mask(allowed: Tensor, config: Any) -> Any:
 
 def _resolve(name: str) -> str:
     if not name.startswith(EMBEDDED_PREFIX):
+        # A hub id is NAME or OWNER/NAME: anything else can only have been meant as a folder.
+        is_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+        if is_path and not Path(name).is_dir():
+            raise ModelError(f"cannot open {name!r} as a model: there is no such folder")
         return name
     from promptinfill.models.embedded import embedded_folder
 

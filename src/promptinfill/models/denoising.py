@@ -40,7 +40,8 @@ def fill_slots(
     if longest > dlm.max_length:
         raise ModelError(
             f"a canvas of {longest} tokens does not fit {dlm.name} ({dlm.max_length} positions); "
-            "use fewer or shorter examples, or conditioning 'tied'"
+            "shorten the prompt, the examples or the room for the answer, or show fewer examples "
+            "in one canvas (conditioning 'tied')"
         )
     tokens = _pad([s.ids for s in sequences], dlm.pad_token_id, dlm.device)
     slots = _pad([s.slot for s in sequences], -1, dlm.device)

@@ -13,6 +13,7 @@ from promptinfill.errors import TaskError
 from promptinfill.tasks.metrics import Metric
 
 Row = dict[str, str]
+InputKey = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,9 @@ def split_rows(
             it are left out of examples and validation, drawn or not.
     """
 
-    def key(row: Row) -> tuple[tuple[str, str], ...]:
-        return tuple(sorted((k, v) for k, v in row.items() if k not in (response, "references")))
-
     rng = random.Random(splits.seed)
-    banned = {key(row) for row in test or ()}
-    distinct: dict[tuple[tuple[str, str], ...], Row] = {}
-    for row in rows:
-        distinct.setdefault(key(row), row)
-    pool = [row for k, row in distinct.items() if k not in banned]
+    banned = {input_key(row, response) for row in test or ()}
+    pool = distinct_inputs(rows, response, without=banned)
     rng.shuffle(pool)
     sizes = [splits.examples, splits.validation, splits.test if test is None else 0]
     ends = list(itertools.accumulate(_shares(len(pool), sizes)))
@@ -127,6 +122,19 @@ def split_rows(
         rest = list(test)
         rng.shuffle(rest)
     return [pool[: ends[0]], pool[ends[0] : ends[1]], rest[: splits.test]]
+
+
+def input_key(row: Row, response: str) -> InputKey:
+    """What a row asks, without its answers: splits are disjoint by this."""
+    return tuple(sorted((k, v) for k, v in row.items() if k not in (response, "references")))
+
+
+def distinct_inputs(rows: list[Row], response: str, *, without: set[InputKey]) -> list[Row]:
+    """The first row of each input, in order, less the inputs of ``without``."""
+    distinct: dict[InputKey, Row] = {}
+    for row in rows:
+        distinct.setdefault(input_key(row, response), row)
+    return [row for key, row in distinct.items() if key not in without]
 
 
 def _shares(available: int, sizes: list[int]) -> list[int]:

@@ -1,4 +1,6 @@
-"""The generator's micro-tasks as tasks: rows are made on the spot, from words held out of training.
+"""The generator's micro-tasks as tasks: rows are made on the spot, from inputs that training lacks.
+
+Closed tasks are the exception: their fact tables (antonyms, capitals) are the same in both splits.
 
 task: first_letter      input: "garden"      output: "g"
 """
@@ -19,8 +21,13 @@ def summaries() -> list[Summary]:
 
 
 def _summary(micro: MicroTask) -> Summary:
-    notes = "never trained on" if micro.held_out else ""
-    return Summary(micro.name, f"{micro.group}: {micro.manual}", notes)
+    return Summary(micro.name, f"{micro.group}: {micro.manual}", _notes(micro))
+
+
+def _notes(micro: MicroTask) -> str:
+    if micro.held_out:
+        return "never trained on"
+    return "facts seen in training" if micro.closed else ""
 
 
 def load(name: str, splits: Splits) -> Task:

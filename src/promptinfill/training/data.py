@@ -88,7 +88,8 @@ def _generated(
         for start in range(0, wanted.count, _SHARD)
     ]
     count = min(workers or os.cpu_count() or 1, len(shards))
-    if count > 1:
+    # Workers that do not fork (Windows) would import everything anew; one process is simpler there.
+    if count > 1 and "fork" in multiprocessing.get_all_start_methods():
         with multiprocessing.get_context("fork").Pool(count, initializer=_leave_ctrl_c) as pool:
             data = TokenizedDataset.concatenate(pool.map(_generate_shard, shards, chunksize=1))
     else:

@@ -71,7 +71,7 @@ class DataSection(_Section):
     validation: Source
     max_length: int = Field(default=256, gt=1)
     eos_padding: int = Field(default=0, ge=0)
-    packed_length: int | None = None
+    packed_length: int | None = Field(default=None, gt=1)
 
 
 class LossSection(_Section):

@@ -4,7 +4,6 @@ The folder holds the recipe, the environment, the Trainer's checkpoints (from wh
 continues), the log as JSON lines, and at the end the model and ``result.json``.
 """
 
-import dataclasses
 import json
 import platform
 import time
@@ -60,7 +59,8 @@ def initial_model(
         config.is_causal = False
     torch.manual_seed(seed)
     model = getattr(transformers, family.auto_class).from_config(config)
-    return MaskedDiffusionLM(model, tokenizer, Conventions(mask_token=MASK), name="new model")
+    conventions = Conventions(mask_token=MASK, eos_padding=False)  # nothing trained yet
+    return MaskedDiffusionLM(model, tokenizer, conventions, name="new model")
 
 
 def training_arguments(recipe: Recipe, folder: Path) -> Any:
@@ -133,8 +133,7 @@ def train(
     metrics = trainer.evaluate()
     if recipe.lora is not None:
         dlm.model = dlm.model.merge_and_unload()
-    conventions = dataclasses.replace(
-        dlm.conventions,
+    trained = dlm.with_conventions(
         schedule=recipe.schedule,
         policy=recipe.policy,
         eos_padding=recipe.data.eos_padding > 0 or dlm.conventions.eos_padding,
@@ -148,7 +147,7 @@ def train(
         "validation": _describe(validation_data) | metrics,
     }
     if trainer.is_world_process_zero():
-        MaskedDiffusionLM(dlm.model, dlm.tokenizer, conventions).save_pretrained(folder / "model")
+        trained.save_pretrained(folder / "model")
         write_json(done, result)
     return result
 
