@@ -187,7 +187,8 @@ def test_several_right_answers_count_under_any_metric(dlm):
 
     rows = [r | {"output": "first", "references": "first\nsecond\nthird"} for r in VALIDATION]
     for metric in (exact_match, contains):
-        result = run(dlm, target=Echo(), validation=rows, metric=metric, candidates=3, test=rows)
+        asked = [r | {"input": r["input"] + " again"} for r in rows]
+        result = run(dlm, target=Echo(), validation=rows, metric=metric, candidates=3, test=asked)
         assert result.best.score == 1.0
         assert result.test.score == 1.0
     wrong = [r | {"references": "first\nthird"} for r in rows]

@@ -23,7 +23,7 @@ TESTS = Path(__file__).parents[1]
 
 def load(source: dict[str, Any], cache: Path | None = None, **section: Any) -> TokenizedDataset:
     parsed = Source.model_validate(source)
-    whole = DataSection(train=parsed, validation=parsed, **section)
+    whole = DataSection(train=parsed, validation=parsed, **{"eos_padding": 0, **section})
     return load_source(DLM, parsed, whole, cache=cache, workers=1)
 
 
@@ -97,7 +97,7 @@ def test_microtasks_are_generated_and_cached(tmp_path: Path):
 def test_workers_make_what_one_process_makes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(data_module, "_SHARD", 7)
     source = Source.model_validate({"microtasks": {"count": 20, "seed": 4}})
-    section = DataSection(train=source, validation=source, max_length=60)
+    section = DataSection(train=source, validation=source, max_length=60, eos_padding=0)
     one, two = (load_source(DLM, source, section, workers=count) for count in (1, 2))
     assert one.too_long == two.too_long > 0
     assert one.ids.tolist() == two.ids.tolist()

@@ -1,5 +1,7 @@
 """The main job, top to bottom: condition, denoise, collect candidates, validate, test once."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -101,6 +103,7 @@ def infill(
         "template": str(template),
         "response": template.response,
         "model": dlm.name,
+        "fingerprint": dlm.fingerprint,
         "target": answerer.name,
         "target_settings": {"batch_size": answerer.batch_size} | getattr(answerer, "settings", {}),
         "candidates": candidates,
@@ -194,8 +197,10 @@ class _Evaluator:
         size = self.target.batch_size
         for start in range(0, len(order), size):
             chunk = order[start : start + size]
-            compute = partial(self._answer, [prompts[i] for i in chunk])
-            unit = self.run.unit(f"{stage}/{start}", compute)
+            asked = [prompts[i] for i in chunk]
+            # The name holds what was asked: stored answers never meet other prompts.
+            digest = hashlib.blake2b(json.dumps(asked).encode(), digest_size=6).hexdigest()
+            unit = self.run.unit(f"{stage}/{start}/{digest}", partial(self._answer, asked))
             for i, answer in zip(chunk, unit["answers"], strict=True):
                 scores[i] = score_answer(self.metric, answer, work[i][1], self.response or "")
             self.report(Progress(stage, min(start + size, len(order)), len(order)))
@@ -221,6 +226,15 @@ def _check(template: Template, *sets: Sequence[Example]) -> None:
         check_examples(template, rows, what)
     if not sets[0] or not sets[1]:
         raise PromptInfillError("infilling needs at least one example and one validation row")
+    seen: dict[tuple[str, ...], str] = {}
+    for rows, what in zip(sets, ("examples", "validation", "test"), strict=True):
+        for i, row in enumerate(rows):
+            key = tuple(row[name] for name in template.prompt_fields)
+            if template.prompt_fields and seen.setdefault(key, what) != what:
+                raise PromptInfillError(
+                    f"{what}[{i}] is also among the {seen[key]}: examples, validation and test "
+                    "rows must differ, or scores say nothing"
+                )
 
 
 def _check_manual(manual: Template, template: Template) -> None:
@@ -244,6 +258,6 @@ def _fields(template: Template, row: Example) -> dict[str, str]:
 
 
 def _cost(run: Run) -> dict[str, float]:
-    units: Iterable[dict[str, Any]] = run.units.values()
+    units: Iterable[dict[str, Any]] = (run.units[name] for name in run.used)
     calls = [(unit["model_calls"], unit["tokens"]) for unit in units]
     return {"model_calls": sum(c for c, _ in calls), "tokens": sum(t for _, t in calls)}

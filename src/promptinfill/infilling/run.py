@@ -23,12 +23,14 @@ class Run:
     Attributes:
         settings: as given, in plain JSON values.
         units: finished units by name.
+        used: names of the units that this process asked for, in order.
     """
 
     def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
         self.folder = folder
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.units: dict[str, Any] = {}
+        self.used: dict[str, None] = {}
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +43,7 @@ class Run:
 
         The value goes through JSON either way, so a resumed run sees exactly what the first saw.
         """
+        self.used[name] = None
         if name not in self.units:
             value = json.loads(json.dumps(compute()))
             if self.folder is not None:

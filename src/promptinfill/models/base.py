@@ -8,6 +8,7 @@ templates and prompts are somebody else's business.
 import copy
 import dataclasses
 import functools
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from promptinfill.models.conventions import FILE_NAME, Conventions
 from promptinfill.models.families import Family, family_for
 
 EMBEDDED_PREFIX = "embedded:"
+_FINGERPRINT_VALUES = 256  # of each tensor
 
 
 class MaskedDiffusionLM(nn.Module):
@@ -148,6 +150,20 @@ class MaskedDiffusionLM(nn.Module):
         for token in self.conventions.suppressed_tokens:
             banned[_token_id(self.tokenizer, token, self.name)] = True
         return banned
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Digest of the weights (their shapes and first values), tokenizer and conventions.
+
+        Cheap at any size; other weights under the same name give another fingerprint.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for name, weights in self.model.state_dict().items():
+            first = weights.flatten()[:_FINGERPRINT_VALUES].float().cpu().numpy().tobytes()
+            digest.update(f"{name} {tuple(weights.shape)} {weights.dtype}".encode() + first)
+        digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
+        digest.update(repr(self.conventions).encode())
+        return digest.hexdigest()
 
     # -- opening and saving ----------------------------------------------------------------------
 

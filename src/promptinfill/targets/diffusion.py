@@ -43,8 +43,12 @@ class DiffusionTarget:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the answers besides the model."""
-        return {"options": asdict(self.options), "seed": self.seed}
+        """What decides the answers besides the model's name."""
+        return {
+            "fingerprint": self.dlm.fingerprint,
+            "options": asdict(self.options),
+            "seed": self.seed,
+        }
 
     def answer(self, prompts: list[str], *, max_tokens: int) -> tuple[list[str], Cost]:
         """See :class:`promptinfill.targets.Target`.

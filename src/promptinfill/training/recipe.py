@@ -65,12 +65,17 @@ class Source(_Section):
 
 
 class DataSection(_Section):
-    """What is trained on and validated on, and how it is cut into batches."""
+    """What is trained on and validated on, and how it is cut into batches.
+
+    ``eos_padding`` is the most EOS tokens that follow a response's own, drawn for each record: a
+    canvas at inference is usually longer than the answer, and the model has to know what to do with
+    the rest. ``packed_length`` packs sequences into rows of so many tokens.
+    """
 
     train: Source
     validation: Source
     max_length: int = Field(default=256, gt=1)
-    eos_padding: int = Field(default=0, ge=0)
+    eos_padding: int = Field(default=16, ge=0)
     packed_length: int | None = Field(default=None, gt=1)
 
 

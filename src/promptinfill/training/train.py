@@ -121,6 +121,11 @@ def train(
             f"data.max_length is {recipe.data.max_length}, but {dlm.name} has positions for "
             f"{dlm.max_length} tokens only"
         )
+    if recipe.data.packed_length and dlm.conventions.logits_shift and dlm.bos_token_id is None:
+        raise RecipeError(
+            f"data.packed_length: {dlm.name} reads each prediction one token earlier and has no "
+            "BOS, so a packed sequence would start from its neighbour; leave packed_length out"
+        )
     train_data = load_source(dlm, recipe.data.train, recipe.data, cache=cache)
     validation_data = load_source(dlm, recipe.data.validation, recipe.data, cache=cache)
     if recipe.lora is not None:

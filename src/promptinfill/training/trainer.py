@@ -31,7 +31,7 @@ from promptinfill.diffusion.objective import (
     diffusion_loss,
     masked_cross_entropy,
 )
-from promptinfill.diffusion.schedules import Schedule, sample_times
+from promptinfill.diffusion.schedules import Schedule, get_schedule, sample_times
 from promptinfill.models.base import MaskedDiffusionLM
 
 
@@ -246,7 +246,7 @@ class DiffusionTrainer(Trainer):
     ) -> dict[str, float]:
         """Mean loss per masked token, prompt and response apart, under full-sequence masking.
 
-        One fixed noise for every evaluation of every recipe, so that runs can be compared.
+        One fixed noise on the linear schedule, whatever was trained with: runs can be compared.
         """
         data: Any = eval_dataset or self.eval_dataset
         loader = self.accelerator.prepare(
@@ -260,7 +260,7 @@ class DiffusionTrainer(Trainer):
                     self.dlm,
                     self._prepare_inputs(batch),
                     policy=full_sequence,
-                    schedule=self.schedule,
+                    schedule=get_schedule("linear"),
                     weights=LossWeights(time="uniform"),
                     seed=0,
                     step=0,
