@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from promptinfill import __version__
 from promptinfill.cli import app, main
+from promptinfill.infilling.run import Run
 
 from .conftest import MANUAL, TEMPLATE, Cli
 
@@ -201,3 +203,43 @@ def test_ctrl_c_keeps_finished_work_and_the_same_command_continues(
     assert main(command(whole)) == 0
     assert (stopped / "result.json").read_bytes() == (whole / "result.json").read_bytes()
     assert json.loads((whole / "result.json").read_text())["prompt"]
+
+
+def test_ctrl_c_without_a_folder_keeps_unfinished_work_until_it_is_done(
+    tiny: str, rows: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    given = ("infill", "--template", TEMPLATE, "--examples", rows, "--model", tiny, "--json")
+
+    def stop_after_two(run: Run, name: str, compute: Callable[[], object]) -> object:
+        if len(run.units) == 2:
+            raise KeyboardInterrupt
+        return real(run, name, compute)
+
+    real = Run.unit
+    monkeypatch.setattr(Run, "unit", stop_after_two)
+    stopped = cli(*given)
+    assert stopped.code == 130
+    assert "the same command continues" in stopped.sentence
+    (log,) = tmp_path.rglob("work.jsonl")
+    assert log.read_bytes().count(b"\n") == 2
+
+    computed = []
+    monkeypatch.setattr(
+        Run, "unit", lambda run, name, compute: real(run, name, _told(computed, name, compute))
+    )
+    continued = cli(*given).json
+    assert not list(tmp_path.rglob("work.jsonl"))  # done: nothing is left behind
+    assert "draw/0" not in computed
+    assert "draw/2" in computed
+    computed.clear()
+    assert cli(*given).json["candidates"] == continued["candidates"]
+    assert "draw/0" in computed
+
+
+def _told(log: list[str], name: str, compute: Callable[[], object]) -> Callable[[], object]:
+    def told() -> object:
+        log.append(name)
+        return compute()
+
+    return told

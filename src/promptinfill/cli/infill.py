@@ -1,5 +1,8 @@
 """``promptinfill infill``: from a template with holes to a prompt, its score and its rivals."""
 
+import hashlib
+import os
+import shutil
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +20,7 @@ from promptinfill.errors import PromptInfillError
 
 if TYPE_CHECKING:
     from promptinfill.infilling.result import Result
+    from promptinfill.models.base import MaskedDiffusionLM
 
 EPILOG = examples(
     "promptinfill infill --task first_letter",
@@ -161,8 +165,9 @@ def infill(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Keep the run in this folder; the same command continues it after a stop.",
-            show_default="in memory only",
+            help="Keep the run in this folder. Without it, only an unfinished run is kept (in the "
+            "user's cache), so that the same command continues it after a stop.",
+            show_default="nothing kept of a finished run",
         ),
     ] = None,
     json: Json = False,
@@ -200,7 +205,6 @@ def infill(
     if manual is not None:
         job = replace(job, manual=inputs.read_manual(manual, job.template.response))
     state.use_folder(out)
-    state.advice = "Nothing was kept; with --out DIR a stopped run can be continued."
     result = _run(
         state,
         job,
@@ -239,8 +243,12 @@ def _run(
         if target is not None and target != model:
             with state.busy(f"Opening {target}"):
                 answers = MaskedDiffusionLM.from_pretrained(target)
+        folder = out or _unfinished_folder(
+            job, dlm, answers or dlm, candidates, conditioning.value, seed
+        )
+        state.use_folder(folder)
         with Stages(state.err) as stages:
-            return run_infill(
+            result = run_infill(
                 job.template,
                 job.examples,
                 dlm=dlm,
@@ -252,9 +260,26 @@ def _run(
                 test=job.test,
                 manual=job.manual,
                 options=InfillOptions(conditioning=conditioning.value),
-                folder=out,
+                folder=folder,
                 on_progress=stages.report,
             )
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return result
+
+
+def _unfinished_folder(
+    job: Job, dlm: "MaskedDiffusionLM", target: "MaskedDiffusionLM", *settings: object
+) -> Path:
+    """Where a run without --out lives until it is done: the same command finds the same folder."""
+    from promptinfill.evaluation.scoring import metric_name
+
+    rows = (job.examples, job.validation, job.test, job.manual, metric_name(job.metric))
+    models = [(model.name, model.fingerprint) for model in (dlm, target)]
+    everything = repr((str(job.template), job.template.response, rows, models, settings))
+    digest = hashlib.blake2b(everything.encode(), digest_size=8).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "promptinfill" / "unfinished" / digest
 
 
 def _show(state: State, job: Job, result: "Result", out: Path | None) -> None:
