@@ -33,7 +33,7 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mute: str) -> dict
 
 
 def test_the_tasks_exist() -> None:
-    assert len(set(demo.TASKS)) == 6
+    assert len(set(demo.TASKS)) == 5
     assert set(demo.TASKS) <= set(CATALOGUE)
 
 
