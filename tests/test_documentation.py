@@ -27,7 +27,9 @@ def test_the_example_writes_a_prompt_that_works(capsys):
     assert score >= 0.5
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/method.md", "docs/how-to-unlock.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/method.md", "docs/how-to-unlock.md", "CONTRIBUTING.md"]
+)
 def test_links_lead_somewhere(document):
     """Relative links of the documents name files of the repository."""
     path = ROOT / document
