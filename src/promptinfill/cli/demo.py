@@ -311,7 +311,8 @@ class View:
         grid = views.table()
         grid.add_column("task")
         for name in ("manual", *RECIPES):
-            grid.add_column(name, justify="right", style="bold" if name == "best" else "")
+            style = "bold" if name == "best" else ""
+            grid.add_column(name.replace("-", "-\n"), justify="right", style=style)
         for row in rows:
             cells = [_cell(row.manual, row.manual_tokens)]
             cells += [_cell(o.accuracy, o.tokens) for o in (row.outcomes[r] for r in RECIPES)]
