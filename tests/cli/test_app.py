@@ -243,3 +243,9 @@ def _told(log: list[str], name: str, compute: Callable[[], object]) -> Callable[
         return compute()
 
     return told
+
+
+def test_the_package_is_the_command_line_too() -> None:
+    command = [sys.executable, "-m", "promptinfill", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"promptinfill {__version__}"
