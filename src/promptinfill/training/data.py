@@ -1,11 +1,13 @@
 """From a recipe's sources to tokenised data sets, checked whole before training starts."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,9 @@ def _generated(
     count = min(workers or os.cpu_count() or 1, len(shards))
     # Workers that do not fork (Windows) would import everything anew; one process is simpler there.
     if count > 1 and "fork" in multiprocessing.get_all_start_methods():
-        with multiprocessing.get_context("fork").Pool(count, initializer=_leave_ctrl_c) as pool:
+        with _ignoring_ctrl_c():
+            workers_pool = multiprocessing.get_context("fork").Pool(count)
+        with workers_pool as pool:
             data = TokenizedDataset.concatenate(pool.map(_generate_shard, shards, chunksize=1))
     else:
         data = TokenizedDataset.concatenate([_generate_shard(shard) for shard in shards])
@@ -110,9 +114,21 @@ def _cache_key(dlm: MaskedDiffusionLM, wanted: MicroTasks, section: DataSection)
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
-def _leave_ctrl_c() -> None:
-    """Ctrl-C reaches every process of the terminal; the one that owns the pool answers for all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Processes forked meanwhile ignore Ctrl-C, which reaches every process of a terminal.
+
+    The one that owns the pool answers for all. (Set before the fork: a worker's initializer would
+    leave a moment in which it does not hold. Only the main thread may set it.)
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def _generate_shard(
