@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from promptinfill import MaskedDiffusionLM, Template, infill
+from promptinfill.evaluation.scoring import answer_room, prompt_accuracy
 from promptinfill.files import append_json_line
 from promptinfill.infilling.candidates import InfillOptions
 from promptinfill.targets.diffusion import DiffusionTarget
@@ -92,18 +93,17 @@ def main() -> None:
 
 def run(name, dlm, target, options, args) -> dict:
     task = get_task(name, Splits(examples=20, validation=24, test=args.test, seed=args.seed))
-    rows = [*task.examples, *task.validation]
-    room = 2 + max(target.count_tokens(" " + row[task.response]) for row in rows)
+    room = answer_room(target, task.response, [*task.examples, *task.validation])
 
     def accuracy(prompt: str) -> float:
-        template = Template(prompt, task.response)
-        prompts = [template.prompt(row) for row in task.test]
-        answers, _ = target.answer(prompts, max_tokens=room)
-        scores = [
-            task.metric(a, row.get("references") or row[task.response])
-            for a, row in zip(answers, task.test, strict=True)
-        ]
-        return sum(scores) / len(scores)
+        return prompt_accuracy(
+            Template(prompt, task.response),
+            task.response,
+            task.test,
+            target=target,
+            metric=task.metric,
+            max_tokens=room,
+        )
 
     entry = {
         "task": name,

@@ -5,8 +5,15 @@ from functools import partial
 import pytest
 
 from promptinfill.errors import PromptInfillError
-from promptinfill.evaluation.scoring import metric_name, score_answer
+from promptinfill.evaluation.scoring import (
+    answer_room,
+    metric_name,
+    prompt_accuracy,
+    score_answer,
+)
+from promptinfill.targets import Cost
 from promptinfill.tasks.metrics import best_of, exact_match, f1
+from promptinfill.templates import Template
 
 
 def test_the_response_is_the_reference_of_a_row_without_references():
@@ -43,3 +50,26 @@ def test_names_of_metrics_hold_no_address():
     assert metric_name(exact_match) == "exact_match"
     assert metric_name(best_of(f1)) == "f1"
     assert metric_name(partial(exact_match)) == "partial"
+
+
+class Echo:
+    """A target that answers with the prompt's last word and counts words."""
+
+    name, batch_size = "echo", 8
+
+    def answer(self, prompts, *, max_tokens):
+        self.max_tokens = max_tokens
+        return [prompt.split()[-1] for prompt in prompts], Cost()
+
+    def count_tokens(self, text):
+        return len(text.split())
+
+
+def test_prompt_accuracy_is_the_mean_over_rows_and_room_the_longest_answer():
+    rows = [{"input": "a b", "output": "b"}, {"input": "c d", "output": "no such answer"}]
+    target, prompt = Echo(), Template("Last word: {input} {output}", response="output")
+    room = answer_room(target, "output", rows)
+    assert room == 3 + 2
+    given = {"target": target, "metric": exact_match, "max_tokens": room}
+    assert prompt_accuracy(prompt, "output", rows, **given) == 0.5
+    assert target.max_tokens == room

@@ -182,16 +182,18 @@ def _infill(
 def _manual_only(dlm: "MaskedDiffusionLM", task: "Task", manual: str | None) -> float:
     if manual is None:
         return 0.0
+    from promptinfill.evaluation.scoring import answer_room, prompt_accuracy
     from promptinfill.targets.diffusion import DiffusionTarget
     from promptinfill.templates import Template
 
-    template, target = Template(manual, task.response), DiffusionTarget(dlm)
-    rows = [*task.examples, *task.validation]
-    room = 2 + max(target.count_tokens(" " + row[task.response]) for row in rows)
-    answers, _ = target.answer([template.prompt(row) for row in task.test], max_tokens=room)
-    pairs = zip(answers, task.test, strict=True)
-    return fmean(
-        task.metric(answer, row.get("references") or row[task.response]) for answer, row in pairs
+    target = DiffusionTarget(dlm)
+    return prompt_accuracy(
+        Template(manual, task.response),
+        task.response,
+        task.test,
+        target=target,
+        metric=task.metric,
+        max_tokens=answer_room(target, task.response, [*task.examples, *task.validation]),
     )
 
 

@@ -1,10 +1,12 @@
-"""One answer against one row."""
+"""One answer against one row, and one prompt against many."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from promptinfill.errors import PromptInfillError
+from promptinfill.targets import Target
 from promptinfill.tasks.metrics import Metric
+from promptinfill.templates import Template
 
 
 def score_answer(metric: Metric, answer: str, row: Mapping[str, str], response: str) -> float:
@@ -30,6 +32,26 @@ def score_answer(metric: Metric, answer: str, row: Mapping[str, str], response: 
             )
         best = max(best, value)
     return best
+
+
+def answer_room(target: Target, response: str, rows: Sequence[Mapping[str, str]]) -> int:
+    """Tokens to allow an answer: those of the longest right one in ``rows``, and two more."""
+    return 2 + max(target.count_tokens(" " + row[response]) for row in rows)
+
+
+def prompt_accuracy(
+    prompt: Template,
+    response: str,
+    rows: Sequence[Mapping[str, str]],
+    *,
+    target: Target,
+    metric: Metric,
+    max_tokens: int,
+) -> float:
+    """Mean metric of a prompt without holes over ``rows``; see :func:`score_answer`."""
+    answers, _ = target.answer([prompt.prompt(row) for row in rows], max_tokens=max_tokens)
+    scores = [score_answer(metric, a, row, response) for a, row in zip(answers, rows, strict=True)]
+    return math.fsum(scores) / len(scores)
 
 
 def metric_name(metric: Metric) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from promptinfill import __version__
 from promptinfill.errors import NoCandidateError, PromptInfillError
-from promptinfill.evaluation.scoring import metric_name, score_answer
+from promptinfill.evaluation.scoring import answer_room, metric_name, score_answer
 from promptinfill.evaluation.statistics import Interval, bootstrap_mean
 from promptinfill.infilling.candidates import (
     Candidate,
@@ -97,7 +97,9 @@ def infill(
             f"candidates is {candidates} and seed {seed}: draw at least 1, with a seed from 0 on"
         )
     answerer = _as_target(target or dlm)
-    room = max_answer_tokens or _answer_room(answerer, template, [*examples, *validation])
+    room = max_answer_tokens or answer_room(
+        answerer, template.response or "", [*examples, *validation]
+    )
     settings = {
         "promptinfill": __version__,
         "template": str(template),
@@ -246,10 +248,6 @@ def _check_manual(manual: Template, template: Template) -> None:
             f"the manual prompt has the field {unknown[0]!r}; the template's fields are "
             f"{', '.join(template.fields)}"
         )
-
-
-def _answer_room(target: Target, template: Template, rows: Sequence[Example]) -> int:
-    return 2 + max(target.count_tokens(" " + row[template.response or ""]) for row in rows)
 
 
 def _fields(template: Template, row: Example) -> dict[str, str]:
