@@ -148,7 +148,7 @@ def make_plans(
 
 def draw_fillings(
     dlm: MaskedDiffusionLM,
-    template: Template,
+    template: Template | Sequence[Template],
     examples: Sequence[Example],
     plans: Sequence[Plan],
     options: InfillOptions,
@@ -157,15 +157,18 @@ def draw_fillings(
 ) -> dict[str, Any]:
     """Denoise the holes of ``plans`` (which share a temperature) in one batch.
 
+    ``template`` is that of all plans, or one for each.
+
     Returns:
         {"draws": [{"number", "fillings", "log_prob"}], "model_calls", "tokens"}: plain JSON.
     """
     rows, weights, sample = [], [], []
+    templates = [template] * len(plans) if isinstance(template, Template) else template
     for i, plan in enumerate(plans):
         chosen = [examples[j] for j in plan.examples]
         canvases = build_canvases(
             dlm,
-            template.with_hole_lengths(plan.hole_lengths),
+            templates[i].with_hole_lengths(plan.hole_lengths),
             grouped(chosen, options.conditioning, options.per_canvas),
             prior_weight=options.prior_weight,
             guidance=options.guidance,
