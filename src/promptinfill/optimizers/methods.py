@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from promptinfill.errors import PromptInfillError
 from promptinfill.evaluation.scoring import answer_room
@@ -84,7 +85,7 @@ class Job:
         self.proposers.append(made)
         return made
 
-    def part(self) -> dict:
+    def part(self) -> dict[str, Any]:
         """The arguments that every search takes."""
         return {"scorer": self.scorer, "guards": self.guards, "seed": self.seed}
 
