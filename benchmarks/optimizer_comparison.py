@@ -37,9 +37,9 @@ def main() -> None:
         ),
     )
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--budget", type=int, default=240, help="metric calls")
-    parser.add_argument("--validation", type=int, default=20)
-    parser.add_argument("--test", type=int, default=50)
+    parser.add_argument("--budget", type=int, default=160, help="metric calls")
+    parser.add_argument("--validation", type=int, default=16)
+    parser.add_argument("--test", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print tables of what is there")
     args = parser.parse_args()

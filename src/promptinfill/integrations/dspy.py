@@ -17,6 +17,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -233,8 +234,11 @@ def _open_engine(
     seed: int,
     wait: float,
 ) -> DiffusionEngine:
-    dlm = MaskedDiffusionLM.from_pretrained(model, revision=revision)
     decoding = SamplingOptions(**options)
+    key = repr((model, revision, decoding, max_tokens, batch_size, seed, wait))
+    if (shared := _ENGINES.get(key)) is not None:
+        return shared  # a loaded program opens a sync and an async engine: one copy of the weights
+    dlm = MaskedDiffusionLM.from_pretrained(model, revision=revision)
     target = DiffusionTarget(dlm, options=decoding, batch_size=batch_size, seed=seed)
     opened = {
         "model": model,
@@ -245,7 +249,12 @@ def _open_engine(
         "seed": seed,
         "wait": wait,
     }
-    return DiffusionEngine(target, max_tokens=max_tokens, wait=wait, opened=opened)
+    engine = DiffusionEngine(target, max_tokens=max_tokens, wait=wait, opened=opened)
+    _ENGINES[key] = engine
+    return engine
+
+
+_ENGINES: "weakref.WeakValueDictionary[str, DiffusionEngine]" = weakref.WeakValueDictionary()
 
 
 class DiffusionLM(dspy.LM):  # type: ignore[misc]
@@ -645,6 +654,10 @@ class _Tally:
         return list(self.run.unit(unit, lambda: self._evaluate(program, list(numbers))))
 
     def _evaluate(self, program: Any, numbers: list[int]) -> list[float]:
+        with _log_level(logging.ERROR):  # Evaluate logs a line each time
+            return self._run_rows(program, numbers)
+
+    def _run_rows(self, program: Any, numbers: list[int]) -> list[float]:
         evaluate = dspy.Evaluate(
             devset=[self.rows[i] for i in numbers],
             metric=self.owner.metric,
@@ -753,17 +766,18 @@ def search_mipro(
 ) -> None:
     """MIPROv2's search (Bayesian, through optuna) over ``proposer``'s instructions, no demos.
 
-    Every trial is a full validation, so that the budget holds exactly.
+    Every trial is a full validation. It has as many instructions as the budget can validate, so the
+    budget holds exactly; a trial that meets one again costs nothing here, and it gets twice as many
+    trials as instructions for that.
     """
     task = _TaskModule(start, scorer)
     rows = [
         dspy.Example(row=i, **scorer.rows[i]).with_inputs("row") for i in range(len(scorer.rows))
     ]
-    trials = scorer.budget // scorer.num_validation - 1
-    if trials < 1:
+    count = scorer.remaining // scorer.num_validation
+    if count < 2:
         scorer.validate(start)
         return
-    count = max(2, int(trials / 1.5))  # MIPROv2's own ratio of trials to candidates
     texts = guards.keep(proposer.propose([], 2 * count, seed))
     candidates = [start, *texts[: count - 1]]
     optimizer = _GivenMIPROv2(
@@ -787,7 +801,7 @@ def search_mipro(
             task,
             trainset=others,
             valset=validation,
-            num_trials=trials,
+            num_trials=2 * count,
             minibatch=False,
             program_aware_proposer=False,
             data_aware_proposer=False,
@@ -799,18 +813,24 @@ def search_mipro(
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """MIPROv2 shows bars and logs each trial, whatever it is told; a library does not."""
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(nowhere),
+        _log_level(logging.ERROR),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _log_level(level: int) -> Iterator[None]:
     logger = logging.getLogger("dspy")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    before = logger.level
+    logger.setLevel(level)
     try:
-        with (
-            open(os.devnull, "w", encoding="utf-8") as nowhere,
-            contextlib.redirect_stderr(nowhere),
-            contextlib.redirect_stdout(nowhere),
-        ):
-            yield
+        yield
     finally:
-        logger.setLevel(level)
+        logger.setLevel(before)
 
 
 class _TaskModule(dspy.Module):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from promptinfill.errors import PromptInfillError, TemplateError
 from promptinfill.infilling.candidates import malformed
 from promptinfill.optimizers.remask import spell
-from promptinfill.templates import Hole, Template
+from promptinfill.templates import Field, Hole, Template
 
 _MASK_TEXTS = ("[MASK", "<mask", "<|mask", "|mask|>", "<|mdm_mask|>")
 
@@ -58,7 +58,7 @@ class Guards:
         if template.fields != self.frozen.fields:
             return "lost field"
         filled = _between(self.frozen, str(template))
-        if filled is None:
+        if filled is None or _places(template) != _places(self.frozen):
             return "lost frozen text"
         for text in filled:
             if why := malformed(text.strip()):
@@ -91,6 +91,10 @@ def _between(frozen: Template, prompt: str) -> list[str] | None:
     )
     found = re.fullmatch(pattern, prompt, flags=re.DOTALL)
     return list(found.groups()) if found else None
+
+
+def _places(template: Template) -> list[str]:
+    return [part.name for part in template.parts if isinstance(part, Field)]
 
 
 def _grams(text: str, n: int) -> list[tuple[str, ...]]:

@@ -18,7 +18,7 @@ from promptinfill.optimizers.scorer import Scorer
 from promptinfill.targets import Cost, Target
 from promptinfill.targets.diffusion import DiffusionTarget
 from promptinfill.tasks import Task
-from promptinfill.templates import Template, escape
+from promptinfill.templates import Template
 
 SEED_INSTRUCTION = "Give the output for the input."
 """Where searches begin that need a beginning: it says nothing about the task."""
@@ -70,7 +70,7 @@ class Job:
     @property
     def start(self) -> str:
         """The seed instruction over the task's own fields."""
-        fillings = [escape(SEED_INSTRUCTION)] * len(self.template.holes)
+        fillings = [SEED_INSTRUCTION] * len(self.template.holes)
         return str(self.template.fill(fillings))
 
     def infilling(self) -> InfillProposer:

@@ -22,7 +22,7 @@ from promptinfill.infilling.canvas import Example
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.optimizers.remask import header_words, random_span, remask, spell
 from promptinfill.targets import Cost, Target
-from promptinfill.templates import Template, escape
+from promptinfill.templates import Template
 
 History = Sequence[tuple[str, float]]
 """(prompt, validation score), best first."""
@@ -136,7 +136,7 @@ class TextProposer:
         self.cost += cost
         prompts = []
         for answer in answers:
-            text = escape(" ".join(answer.split("\n")[0].split()))
+            text = " ".join(answer.split("\n")[0].split())
             prompts.append(str(self.template.fill([text] * len(self.template.holes))))
         return prompts
 
