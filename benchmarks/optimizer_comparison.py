@@ -21,8 +21,8 @@ from promptinfill.files import append_json_line
 from promptinfill.optimizers.methods import METHODS, optimize_prompt
 from promptinfill.tasks import Splits, get_task
 
-GENERATOR = "first_letter,last_item,plural,past_tense,larger_number,count_items,first_word,antonym"
-REAL = "sum,num_to_verbal,first_word_letter,larger_animal"
+GENERATOR = "first_letter,plural,past_tense,larger_number"
+REAL = "sum,first_word_letter"
 
 
 def main() -> None:

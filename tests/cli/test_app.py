@@ -16,7 +16,7 @@ from promptinfill.infilling.run import Run
 
 from .conftest import MANUAL, TEMPLATE, Cli
 
-COMMANDS = [[], ["demo"], ["infill"], ["train"], ["generate"], ["tasks"]]
+COMMANDS = [[], ["demo"], ["infill"], ["refine"], ["train"], ["generate"], ["tasks"]]
 COMMANDS += [["tasks", "list"], ["tasks", "show"]]
 SCRIPT = Path(sys.executable).with_name("promptinfill")
 HEAVY = {"torch", "transformers", "numpy", "scipy", "inflect", "huggingface_hub", "tokenizers"}

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from promptinfill import __version__
-from promptinfill.cli import demo, generate, infill, tasks, train
+from promptinfill.cli import demo, generate, infill, refine, tasks, train
 from promptinfill.cli.options import Debug, examples
 from promptinfill.cli.state import State, state_of
 from promptinfill.errors import PromptInfillError
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.command("infill", epilog=infill.EPILOG)(infill.infill)
+app.command("refine", epilog=refine.EPILOG)(refine.refine)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("generate", epilog=generate.EPILOG)(generate.generate)
 app.add_typer(tasks.app, name="tasks")

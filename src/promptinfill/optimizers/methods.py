@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptinfill.errors import PromptInfillError
-from promptinfill.evaluation.scoring import answer_room
+from promptinfill.evaluation.scoring import answer_room, score_answer
 from promptinfill.evaluation.statistics import Interval, bootstrap_mean
 from promptinfill.infilling.candidates import InfillOptions
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.optimizers import searches
 from promptinfill.optimizers.guards import Guards
 from promptinfill.optimizers.proposers import InfillProposer, TextProposer
+from promptinfill.optimizers.remask import header_words, remask
 from promptinfill.optimizers.scorer import Scorer
 from promptinfill.targets import Cost, Target
 from promptinfill.targets.diffusion import DiffusionTarget
@@ -224,55 +225,145 @@ def optimize_prompt(
     """
     if method not in METHODS:
         raise PromptInfillError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    started = time.monotonic()
+    job = _job(
+        task,
+        Template(task.template, task.response),
+        dlm,
+        target,
+        budget,
+        seed,
+        proposing=proposing,
+        max_prompt_tokens=max_prompt_tokens,
+        options=options,
+    )
+    random.seed(seed)
+    METHODS[method](job)
+    return _optimized(method, job, started, test=test)
+
+
+def refine_prompt(
+    prompt: str,
+    task: Task,
+    *,
+    dlm: MaskedDiffusionLM,
+    target: Target | MaskedDiffusionLM | None = None,
+    budget: int = 300,
+    seed: int = 0,
+    holes: str | None = None,
+    feedback: str = "",
+    rounds: int = 3,
+    share: float = 0.4,
+    max_prompt_tokens: int | None = None,
+    options: InfillOptions | None = None,
+    test: bool = False,
+) -> Optimized:
+    """Re-mask spans of a whole prompt and fill them again; see :func:`searches.refine`.
+
+    Args:
+        prompt: in template syntax over the task's fields. What stands above the line of the first
+            field is refined, the rest is frozen.
+        task: rows and metric; its template and manual prompt are not used.
+        holes: the prompt with holes of your choice for the first round, in place of its least
+            likely words.
+        feedback: what was wrong with the answers, in words; shown while the holes are filled.
+        rounds, share: see :func:`searches.refine`. Everything else: see :func:`optimize_prompt`.
+
+    Returns:
+        the best prompt; ``prompt`` itself if nothing beats it.
+
+    Raises:
+        PromptInfillError: a prompt with holes or without words to refine, or too small a budget.
+    """
+    started = time.monotonic()
+    start = Template(prompt, task.response)
+    words = len(header_words(start))
+    if not words:
+        raise PromptInfillError(
+            "there is nothing to refine: no words stand above the line of the first field"
+        )
+    if not 0 < share <= 1 or rounds < 1:
+        raise PromptInfillError(
+            f"share is {share} and rounds {rounds}: share is above 0 and at most 1, rounds from 1"
+        )
+    frozen = remask(start, [(0, words)], dlm)
+    job = _job(
+        task,
+        frozen,
+        dlm,
+        target,
+        budget,
+        seed,
+        max_prompt_tokens=max_prompt_tokens,
+        options=options,
+    )
+    searches.refine(
+        str(start),
+        dlm,
+        task.examples,
+        proposer=job.infilling(),
+        holes=None if holes is None else Template(holes, task.response),
+        feedback=feedback,
+        rounds=rounds,
+        share=share,
+        **job.part(),
+    )
+    return _optimized("refine", job, started, test=test)
+
+
+def _job(
+    task: Task,
+    template: Template,
+    dlm: MaskedDiffusionLM,
+    target: Target | MaskedDiffusionLM | None,
+    budget: int,
+    seed: int,
+    *,
+    proposing: Target | None = None,
+    max_prompt_tokens: int | None = None,
+    options: InfillOptions | None = None,
+) -> Job:
     if budget < len(task.validation):
         raise PromptInfillError(
             f"a budget of {budget} metric calls cannot validate one prompt on "
             f"{len(task.validation)} rows: raise the budget, or use fewer rows"
         )
-    started = time.monotonic()
     answers = target if target is not None else dlm
     answerer = DiffusionTarget(answers) if isinstance(answers, MaskedDiffusionLM) else answers
-    template = Template(task.template, task.response)
-    room = answer_room(answerer, task.response, [*task.examples, *task.validation])
-    job = Job(
-        task,
-        template,
-        dlm,
-        proposing or answerer,
-        Scorer(
-            [*task.validation, *task.examples],
-            len(task.validation),
-            task.response,
-            answerer,
-            task.metric,
-            room,
-            budget,
-        ),
-        Guards(template, answerer.count_tokens, task.examples, max_prompt_tokens),
-        seed,
-        options or InfillOptions(),
+    scorer = Scorer(
+        rows=[*task.validation, *task.examples],
+        num_validation=len(task.validation),
+        response=task.response,
+        target=answerer,
+        metric=task.metric,
+        room=answer_room(answerer, task.response, [*task.examples, *task.validation]),
+        budget=budget,
     )
-    random.seed(seed)
-    METHODS[method](job)
-    scorer = job.scorer
+    guards = Guards(template, answerer.count_tokens, task.examples, max_prompt_tokens)
+    proposer = proposing or answerer
+    return Job(task, template, dlm, proposer, scorer, guards, seed, options or InfillOptions())
+
+
+def _optimized(method: str, job: Job, started: float, *, test: bool) -> Optimized:
+    scorer, task = job.scorer, job.task
     found = scorer.validated()
     if not found and scorer.price(job.start) <= scorer.remaining:
         scorer.validate(job.start)
         found = scorer.validated()
     prompt, score = found[0] if found else (job.start, 0.0)
-    spent, calls = scorer.cost, scorer.metric_calls
+    cost, calls = scorer.cost, scorer.metric_calls
     interval = None
     if test and task.test:
         asked = [Template(prompt, task.response).prompt(row) for row in task.test]
-        replies, _ = answerer.answer(asked, max_tokens=room)
-        interval = bootstrap_mean(_scores(task, replies), seed=seed)
+        replies, _ = scorer.target.answer(asked, max_tokens=scorer.room)
+        interval = bootstrap_mean(_scores(task, replies), seed=job.seed)
     return Optimized(
         method=method,
         prompt=prompt,
         score=score,
         tokens=scorer.tokens(prompt),
         metric_calls=calls,
-        target_cost=spent,
+        target_cost=cost,
         proposer_cost=sum((p.cost for p in job.proposers), Cost()),
         rejected=dict(job.guards.rejected),
         seconds=round(time.monotonic() - started, 3),
@@ -281,8 +372,6 @@ def optimize_prompt(
 
 
 def _scores(task: Task, replies: list[str]) -> list[float]:
-    from promptinfill.evaluation.scoring import score_answer
-
     return [
         score_answer(task.metric, reply, row, task.response)
         for reply, row in zip(replies, task.test, strict=True)
