@@ -126,3 +126,29 @@ def test_refine_takes_the_users_holes():
     for prompt, _ in scorer.known:
         assert prompt.startswith("write ")
         assert prompt.endswith(" letter of this word" + BLOCK)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["ape+infill", "opro", "gepa+infill", "infill", "refine"])
+def test_a_killed_run_continues_from_its_folder(tmp_path, method):
+    whole, uncut = run(method)
+
+    class Dying(PlainScripted):
+        def answer(self, prompts, *, max_tokens):
+            if len(self.batches) == 1:
+                raise Killed
+            return super().answer(prompts, max_tokens=max_tokens)
+
+    how = {"dlm": tiny(), "budget": 60, "seed": 3, "test": True, "folder": tmp_path}
+    dying = Dying(SAID)
+    with pytest.raises(Killed):
+        optimize_prompt(method, TASK, target=dying, **how)
+    second = PlainScripted(SAID)
+    resumed = optimize_prompt(method, TASK, target=second, **how)
+    assert dataclasses.replace(resumed, seconds=0) == dataclasses.replace(whole, seconds=0)
+    assert len(second.seen) + len(dying.seen) == len(uncut.seen)
+    with pytest.raises(PromptInfillError, match="run with other settings \\(budget differ"):
+        optimize_prompt(method, TASK, target=second, **how | {"budget": 61})

@@ -80,6 +80,12 @@ def refine(
         typer.Option(min=1, metavar="N", help="Longest prompt.", show_default="any length"),
     ] = None,
     seed: Seed = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep the run here: the same command continues it after a stop."
+        ),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -101,6 +107,7 @@ def refine(
             raise PromptInfillError("--examples needs --prompt FILE|TEXT: what to refine")
         start = inputs.text_or_file(prompt, "--prompt", "{")
         work = _task_of(start, examples, splits)
+    state.use_folder(out)
     with state.quiet():
         from promptinfill.models.base import MaskedDiffusionLM
         from promptinfill.optimizers.methods import refine_prompt
@@ -119,6 +126,7 @@ def refine(
                 feedback=feedback,
                 share=share,
                 max_prompt_tokens=max_tokens,
+                folder=out,
                 test=True,
             )
     if json:

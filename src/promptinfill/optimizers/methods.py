@@ -3,13 +3,15 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from promptinfill.errors import PromptInfillError
-from promptinfill.evaluation.scoring import answer_room, score_answer
+from promptinfill.evaluation.scoring import answer_room, metric_name, score_answer
 from promptinfill.evaluation.statistics import Interval, bootstrap_mean
 from promptinfill.infilling.candidates import InfillOptions
+from promptinfill.infilling.run import Run
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.optimizers import searches
 from promptinfill.optimizers.guards import Guards
@@ -76,13 +78,17 @@ class Job:
 
     def infilling(self) -> InfillProposer:
         """A dLM that fills."""
-        made = InfillProposer(self.dlm, self.template, self.task.examples, self.options)
+        made = InfillProposer(
+            self.dlm, self.template, self.task.examples, self.options, unit=self.scorer.unit
+        )
         self.proposers.append(made)
         return made
 
-    def asking(self, style: str) -> TextProposer:
+    def asking(self, style: Literal["ape", "opro"]) -> TextProposer:
         """A target that is asked; ``style`` is "ape" or "opro"."""
-        made = TextProposer(self.proposing, self.template, self.task.examples, style)  # type: ignore[arg-type]
+        made = TextProposer(
+            self.proposing, self.template, self.task.examples, style, unit=self.scorer.unit
+        )
         self.proposers.append(made)
         return made
 
@@ -203,6 +209,7 @@ def optimize_prompt(
     proposing: Target | None = None,
     max_prompt_tokens: int | None = None,
     options: InfillOptions | None = None,
+    folder: str | Path | None = None,
     test: bool = False,
 ) -> Optimized:
     """Run one method on one task.
@@ -218,6 +225,7 @@ def optimize_prompt(
         proposing: the model asked in words by ape, opro, gepa and mipro; default the target.
         max_prompt_tokens: longest prompt allowed.
         options: how holes are filled.
+        folder: run folder; the same call continues a killed one and ends with the same result.
         test: score the result on the task's test rows as well.
 
     Raises:
@@ -236,6 +244,8 @@ def optimize_prompt(
         proposing=proposing,
         max_prompt_tokens=max_prompt_tokens,
         options=options,
+        folder=folder,
+        settings={"method": method},
     )
     random.seed(seed)
     METHODS[method](job)
@@ -256,6 +266,7 @@ def refine_prompt(
     share: float = 0.4,
     max_prompt_tokens: int | None = None,
     options: InfillOptions | None = None,
+    folder: str | Path | None = None,
     test: bool = False,
 ) -> Optimized:
     """Re-mask spans of a whole prompt and fill them again; see :func:`searches.refine`.
@@ -296,6 +307,9 @@ def refine_prompt(
         seed,
         max_prompt_tokens=max_prompt_tokens,
         options=options,
+        folder=folder,
+        settings={"method": "refine", "prompt": prompt, "holes": holes, "feedback": feedback}
+        | {"rounds": rounds, "share": share},
     )
     searches.refine(
         str(start),
@@ -322,6 +336,8 @@ def _job(
     proposing: Target | None = None,
     max_prompt_tokens: int | None = None,
     options: InfillOptions | None = None,
+    folder: str | Path | None = None,
+    settings: dict[str, Any],
 ) -> Job:
     if budget < len(task.validation):
         raise PromptInfillError(
@@ -339,6 +355,21 @@ def _job(
         room=answer_room(answerer, task.response, [*task.examples, *task.validation]),
         budget=budget,
     )
+    if folder is not None:
+        everything = settings | {
+            "template": str(template),
+            "fingerprint": dlm.fingerprint,
+            "models": [answerer.name, (proposing or answerer).name],
+            "target_settings": getattr(answerer, "settings", {}),
+            "budget": budget,
+            "seed": seed,
+            "metric": metric_name(task.metric),
+            "max_prompt_tokens": max_prompt_tokens,
+            "options": asdict(options or InfillOptions()),
+            "examples": task.examples,
+            "validation": task.validation,
+        }
+        scorer.unit = Run(Path(folder), everything).unit
     guards = Guards(template, answerer.count_tokens, task.examples, max_prompt_tokens)
     proposer = proposing or answerer
     return Job(task, template, dlm, proposer, scorer, guards, seed, options or InfillOptions())

@@ -6,8 +6,9 @@ the way APE (arXiv 2211.01910) and OPRO (arXiv 2309.03409) do.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from promptinfill.infilling.candidates import (
 from promptinfill.infilling.canvas import Example
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.optimizers.remask import header_words, random_span, remask, spell
+from promptinfill.optimizers.scorer import Unit, at_once, unit_name
 from promptinfill.targets import Cost, Target
 from promptinfill.templates import Template
 
@@ -52,6 +54,7 @@ class InfillProposer:
         examples: solved, never the validation rows.
         options: how candidates are made.
         share: of the words of a known prompt that are masked again.
+        unit: keeps finished work; see ``Scorer``.
     """
 
     dlm: MaskedDiffusionLM
@@ -59,6 +62,7 @@ class InfillProposer:
     examples: Sequence[Example]
     options: InfillOptions = field(default_factory=InfillOptions)
     share: float = 0.4
+    unit: Unit = at_once
     cost: Cost = field(default_factory=Cost)
 
     def propose(self, history: History, count: int, seed: int) -> list[str]:
@@ -86,17 +90,13 @@ class InfillProposer:
         by_number = dict(zip([plan.number for plan in plans], templates, strict=True))
         prompts: dict[int, str] = {}
         for group in batches(plans, self.options.batch_size):
-            drawn = draw_fillings(
-                self.dlm,
-                [by_number[plan.number] for plan in group],
-                self.examples,
-                group,
-                self.options,
-            )
+            own = [by_number[plan.number] for plan in group]
+            draw = partial(draw_fillings, self.dlm, own, self.examples, group, self.options)
+            drawn = self.unit(unit_name("draw", [*map(str, own), *group]), draw)
             self.cost += Cost(drawn["model_calls"], drawn["tokens"])
-            for draw in drawn["draws"]:
-                fillings = draw["fillings"]
-                prompts[draw["number"]] = str(by_number[draw["number"]].fill(fillings))
+            for entry in drawn["draws"]:
+                template = by_number[entry["number"]]
+                prompts[entry["number"]] = str(template.fill(entry["fillings"]))
         return [prompts[plan.number] for plan in plans]
 
 
@@ -119,6 +119,7 @@ class TextProposer:
             (earlier instructions with their scores, worst first, then examples).
         shown: examples in one meta-prompt.
         room: tokens for an instruction.
+        unit: keeps finished work; see ``Scorer``.
     """
 
     target: Target
@@ -127,18 +128,23 @@ class TextProposer:
     style: Literal["ape", "opro"] = "ape"
     shown: int = 4
     room: int = 16
+    unit: Unit = at_once
     cost: Cost = field(default_factory=Cost)
 
     def propose(self, history: History, count: int, seed: int) -> list[str]:
         """See :class:`Proposer`."""
         asked = [self._ask(history, i, seed) for i in range(count)]
-        answers, cost = self.target.answer(asked, max_tokens=self.room)
-        self.cost += cost
+        done = self.unit(unit_name("ask", asked), partial(self._answers, asked))
+        self.cost += Cost(done["model_calls"], done["tokens"])
         prompts = []
-        for answer in answers:
+        for answer in done["answers"]:
             text = " ".join(answer.split("\n")[0].split())
             prompts.append(str(self.template.fill([text] * len(self.template.holes))))
         return prompts
+
+    def _answers(self, asked: list[str]) -> dict[str, Any]:
+        answers, cost = self.target.answer(asked, max_tokens=self.room)
+        return {"answers": answers} | asdict(cost)
 
     def _ask(self, history: History, number: int, seed: int) -> str:
         rng = np.random.default_rng([seed, number])

@@ -1,8 +1,11 @@
 """One place that spends the budget: a metric call is one prompt answered and scored on one row."""
 
+import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
 
 from promptinfill.errors import PromptInfillError
 from promptinfill.evaluation.scoring import score_answer
@@ -11,6 +14,19 @@ from promptinfill.infilling.selection import SelectionOptions, select
 from promptinfill.targets import Cost, Target
 from promptinfill.tasks.metrics import Metric
 from promptinfill.templates import Template
+
+Unit = Callable[[str, Callable[[], Any]], Any]
+"""(name, compute) -> value: what a run folder has finished is not computed again."""
+
+
+def at_once(name: str, compute: Callable[[], Any]) -> Any:
+    """A unit that nobody keeps."""
+    return compute()
+
+
+def unit_name(kind: str, content: object) -> str:
+    """A name that holds what was asked: finished work never meets another question."""
+    return f"{kind}/{hashlib.blake2b(repr(content).encode(), digest_size=8).hexdigest()}"
 
 
 class BudgetSpentError(PromptInfillError):
@@ -29,6 +45,7 @@ class Scorer:
         metric: (answer, reference) -> 0..1.
         room: tokens for an answer.
         budget: metric calls; a pair scored before costs nothing.
+        unit: keeps finished work, as ``Run.unit``; by default nothing is kept.
     """
 
     rows: Sequence[dict[str, str]]
@@ -38,6 +55,7 @@ class Scorer:
     metric: Metric
     room: int
     budget: int
+    unit: Unit = at_once
     cost: Cost = field(default_factory=Cost)
     known: dict[tuple[str, int], float] = field(default_factory=dict)
     answers: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -66,12 +84,17 @@ class Scorer:
         if new:
             templates = {prompt: Template(prompt, self.response) for prompt, _ in new}
             asked = [templates[prompt].prompt(self.rows[i]) for prompt, i in new]
-            answers, cost = self.target.answer(asked, max_tokens=self.room)
-            self.cost += cost
+            done = self.unit(unit_name("answer", asked), partial(self._answer, asked))
+            answers = done["answers"]
+            self.cost += Cost(done["model_calls"], done["tokens"])
             for pair, answer in zip(new, answers, strict=True):
                 value = score_answer(self.metric, answer, self.rows[pair[1]], self.response)
                 self.known[pair], self.answers[pair] = value, answer
         return [self.known[pair] for pair in pairs]
+
+    def _answer(self, asked: list[str]) -> dict[str, Any]:
+        answers, cost = self.target.answer(asked, max_tokens=self.room)
+        return {"answers": answers} | asdict(cost)
 
     def validate(self, prompt: str) -> float:
         """Mean over all validation rows."""
