@@ -472,7 +472,6 @@ class InfillOptimizer(Teleprompter):  # type: ignore[misc]
         """
         shown, rows = _split(trainset, valset)
         program = student.deepcopy()
-        program._compiled = getattr(student, "_compiled", False)
         jobs = [self._job(name, pred, shown) for name, pred in program.named_predictors()]
         budget = self._budget(len(jobs), len(rows))
         if budget < len(rows):
