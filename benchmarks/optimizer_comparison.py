@@ -9,7 +9,7 @@ outside the budget and no method sees them.
 
 import argparse
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -73,12 +73,17 @@ def read(path: Path) -> list[dict]:
 
 def report(path: Path) -> None:
     entries = read(path)
+    seeds = {e["seed"] for e in entries}
+    found = Counter(e["task"] for e in entries)
+    partial = [task for task, count in found.items() if count < len(METHODS) * len(seeds)]
+    entries = [e for e in entries if e["task"] not in partial]
+    if partial:
+        print(f"Left out, not finished in every seed: {', '.join(partial)}")
     for title, wanted in (("Generator's tasks", False), ("Instruction induction", True)):
         chosen = [e for e in entries if ("/" in e["task"]) == wanted]
         if chosen:
             tasks = sorted({e["task"] for e in chosen})
-            seeds = len({e["seed"] for e in chosen})
-            print(f"\n### {title}: {len(tasks)} tasks, {seeds} seeds\n")
+            print(f"\n### {title}: {', '.join(tasks)}; {len(seeds)} seeds\n")
             table(chosen)
 
 
