@@ -273,6 +273,26 @@ def test_a_bad_request_does_not_fail_the_others_of_its_batch():
     assert "does not fit" in str(bad)
 
 
+def test_an_interrupt_leaves_nobody_waiting():
+    class Interrupted(PlainScripted):
+        def answer(self, prompts, *, max_tokens):
+            raise KeyboardInterrupt
+
+    engine = DiffusionEngine(Interrupted(), wait=0.05)
+    lm = diffusion_lm(engine.target, cache=False)
+    together = threading.Barrier(3)
+
+    def ask(text):
+        together.wait()
+        try:
+            engine.complete(request(lm, text))
+        except BaseException as error:
+            return type(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(ask, "abc")) == [KeyboardInterrupt] * 3
+
+
 def test_await_and_streams_give_the_same_answer():
     lm = diffusion_lm(PlainScripted(), cache=False, wait=0)
     text = "Write\nInput: lamp\nOutput:"

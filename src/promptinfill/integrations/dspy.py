@@ -157,15 +157,24 @@ class DiffusionEngine:
         rooms: dict[int, list[tuple[str, Future[str]]]] = {}
         for text, room, future in taken:
             rooms.setdefault(room, []).append((text, future))
-        for room, waiting in rooms.items():
-            self.batch_sizes.append(len(waiting))
-            try:
-                answers, _ = self.target.answer([text for text, _ in waiting], max_tokens=room)
-            except Exception as error:
-                self._one_by_one(waiting, room, error)
-                continue
-            for (_, future), answer in zip(waiting, answers, strict=True):
-                future.set_result(answer)
+        try:
+            for room, waiting in rooms.items():
+                self._answer_room(waiting, room)
+        except BaseException as error:  # Ctrl-C: nobody may wait for an answer that never comes
+            for _, _, future in taken:
+                if not future.done():
+                    future.set_exception(error)
+            raise
+
+    def _answer_room(self, waiting: list[tuple[str, "Future[str]"]], room: int) -> None:
+        self.batch_sizes.append(len(waiting))
+        try:
+            answers, _ = self.target.answer([text for text, _ in waiting], max_tokens=room)
+        except Exception as error:
+            self._one_by_one(waiting, room, error)
+            return
+        for (_, future), answer in zip(waiting, answers, strict=True):
+            future.set_result(answer)
 
     def _one_by_one(
         self, waiting: list[tuple[str, "Future[str]"]], room: int, error: Exception
