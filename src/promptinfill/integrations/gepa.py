@@ -27,9 +27,9 @@ ReflectiveDataset = Mapping[str, Sequence[Mapping[str, Any]]]
 class InfillProposer:
     """GEPA's proposal step by infilling.
 
-    Each call fills ``draws`` versions of a component and returns the likeliest usable one that was
-    not returned before: one half of them opens holes over words of the current text, the other
-    starts from ``template``. GEPA's reflective dataset holds no right answers, so the examples are
+    Each call fills ``draws`` versions of a component and returns the first usable one that differs
+    from the current text: one half of them opens holes over words of that text, the other starts
+    from ``template``. GEPA's reflective dataset holds no right answers, so the examples are
     given here; those whose inputs failed in the dataset are shown first.
 
     GEPA swallows what a proposer raises and goes on without proposals. Errors are therefore kept in
@@ -257,6 +257,7 @@ class _Adapter:
 
     def __init__(self, scorer: Scorer, proposer: Proposer, guards: Guards, seed: int) -> None:
         self.scorer, self.proposer, self.guards, self.seed = scorer, proposer, guards, seed
+        self.tried: set[str] = set()
         self.idle = 0
         self.spent = False
 
@@ -296,9 +297,10 @@ class _Adapter:
         seed = content_seed(self.seed, prompt, rows, self.idle)
         score = mean([v for (known, _), v in self.scorer.known.items() if known == prompt])
         batch = self.proposer.propose([(prompt, score)], 4, seed)
-        fresh = [
-            text for text in self.guards.keep(batch) if text != prompt and self.scorer.price(text)
-        ]
+        # A minibatch has judged what was proposed before: again, it would cost an iteration only.
+        known = self.tried | {prompt}
+        fresh = [text for text in self.guards.keep(batch) if text not in known]
+        self.tried.update(fresh[:1])
         self.idle = 0 if fresh else self.idle + 1
         return {"prompt": fresh[0]} if fresh else {}
 

@@ -139,7 +139,7 @@ def _refine_from(job: Job, start: str) -> None:
 def _gepa(job: Job) -> None:
     from promptinfill.integrations.gepa import search
 
-    search(job.start, job.asking("ape"), **job.part())
+    search(job.start, job.asking("opro"), **job.part())
 
 
 def _gepa_infill(job: Job) -> None:
@@ -152,7 +152,7 @@ def _infill_then_gepa(job: Job) -> None:
     from promptinfill.integrations.gepa import search
 
     _half(job, lambda: _infill(job))
-    search(job.best(), job.asking("ape"), **job.part())
+    search(job.best(), job.asking("opro"), **job.part())
 
 
 def _gepa_then_infill(job: Job) -> None:
