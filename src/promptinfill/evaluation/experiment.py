@@ -213,12 +213,12 @@ class Experiment:
 
     def _choose(self, model: str, task: str, seed: int) -> dict[str, Any]:
         rows, target = self.task(task, seed), self.target(model)
-        tried = []
+        tried: list[tuple[str, float]] = []
         cost = {"model_calls": 0, "tokens": 0}
         for prompt in rows.manual[: self.effort.wordings]:
             asked = _ask(target, prompt, rows, rows.validation)
             cost = {key: cost[key] + asked["cost"][key] for key in cost}
-            tried.append([prompt, math.fsum(asked["scores"]) / len(asked["scores"])])
+            tried.append((prompt, math.fsum(asked["scores"]) / len(asked["scores"])))
         if not tried:
             raise PromptInfillError(f"task {task} has no manual prompt to compare with")
         # max keeps the first of equals, and the first wording is the one that people would use.
