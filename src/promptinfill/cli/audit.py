@@ -40,7 +40,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE.jsonl",
-            help="Held-out records (prompt and response, or messages) for perplexity and responses.",
+            help="Held-out records (prompt and response, or messages).",
             show_default="held-out micro-task records",
         ),
     ] = None,

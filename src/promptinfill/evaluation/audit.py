@@ -13,6 +13,7 @@ Four groups of measures, each with paired differences and 95 % bootstrap interva
 Checkpoints are any number; one may be several training seeds of a recipe, which are averaged.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -287,7 +288,7 @@ def held_out(dlm: MaskedDiffusionLM, options: AuditOptions) -> list[EncodedSeque
 
 def _held_out_records(options: AuditOptions) -> list[tuple[str, dict[str, Any]]]:
     if options.data is not None:
-        return [item for item, _ in zip(read_jsonl(Path(options.data)), range(options.texts))]
+        return list(itertools.islice(read_jsonl(Path(options.data)), options.texts))
     from promptinfill.microtasks.generator import records, render_record
 
     # Another stream than the one that trainings validate on (seed 2).

@@ -287,8 +287,8 @@ def _steps(
         cells = [(task, seed) for task in ablations.tasks for seed in ablations.seeds]
         for name in ablations.variants:
             for task, seed in cells:
-                work = partial(_variant, suite, experiment, name, task, seed)
-                steps.append((f"ablation {name}: {task}", work))
+                variant = partial(_variant, suite, experiment, name, task, seed)
+                steps.append((f"ablation {name}: {task}", variant))
         for model in _trained(ablations):
             for task, seed in cells:
                 steps.append((f"{model}: {task}", partial(_own, experiment, model, task, seed)))

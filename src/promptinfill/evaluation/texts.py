@@ -76,7 +76,7 @@ def self_bleu(texts: Sequence[str]) -> list[float]:
     Raises:
         ImportError: sacrebleu is not installed.
     """
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     bleu = BLEU(effective_order=True)
     kept = [text for text in texts if text]
