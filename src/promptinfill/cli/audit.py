@@ -14,7 +14,7 @@ from promptinfill.errors import PromptInfillError
 
 EPILOG = examples(
     "promptinfill audit --before embedded:base --after embedded:full-sequence",
-    "promptinfill audit --before my/base --after runs/a/model --after runs/b/model --out runs/audit",
+    "promptinfill audit --before my/base --after runs/a/model --after runs/b/model --out runs/ab",
     "promptinfill audit --before r-seed0,r-seed1 --after f-seed0,f-seed1 --judge embedded:base",
 )
 

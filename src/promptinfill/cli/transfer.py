@@ -14,7 +14,7 @@ from promptinfill.errors import PromptInfillError
 
 EPILOG = examples(
     "promptinfill transfer --model embedded:full-sequence --model embedded:best",
-    "promptinfill transfer --model embedded:best --target MODEL --tasks sum,plural --out runs/moved",
+    "promptinfill transfer --model embedded:best --target MODEL --tasks sum,plural --out runs/move",
 )
 
 

@@ -1,7 +1,7 @@
 """Plots of reports, as PNG bytes; matplotlib is opened only here (``promptinfill[report]``)."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -49,7 +49,7 @@ def intervals(
     return _png(figure)
 
 
-def pairs_of_bars(names: Sequence[str], series: dict[str, Sequence[float]], label: str) -> bytes:
+def pairs_of_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], label: str) -> bytes:
     """Groups of bars side by side, values in 0..1."""
     figure, axes = _axes(max(4.5, 0.75 * len(names) + 1.5), 3.2)
     width = 0.8 / len(series)
@@ -87,7 +87,9 @@ def heat_map(
     return _png(figure)
 
 
-def points(series: dict[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> bytes:
+def points(
+    series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str
+) -> bytes:
     """Scatter plot of named series."""
     figure, axes = _axes(5.2, 3.4)
     colours = (_BLUE, _GREY, _RED, "#3f8f5f", "#7a5ca8")
@@ -100,7 +102,7 @@ def points(series: dict[str, Sequence[tuple[float, float]]], x_label: str, y_lab
     return _png(figure)
 
 
-def lines(series: dict[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> bytes:
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> bytes:
     """Line plot of named series."""
     figure, axes = _axes(6.4, 3.2)
     for i, (name, values) in enumerate(series.items()):

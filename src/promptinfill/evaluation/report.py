@@ -55,7 +55,7 @@ def _reproduce(where: Path, settings: dict[str, Any]) -> Page:
     reasons = [Paragraph(f"Claim {c['id']}: {c['reason']}.") for c in claims]
     parts = [(p, c["id"]) for c in claims for p in c["parts"]]
     names = [m["model"] for m in result["models"]]
-    page = Page(
+    return Page(
         "Do the claims hold?",
         f"{suite['description']}: {len(suite['tasks'])} tasks, {len(suite['seeds'])} seed(s), "
         f"{suite['rows']['test']} test rows each",
@@ -102,7 +102,6 @@ def _reproduce(where: Path, settings: dict[str, Any]) -> Page:
             Section("Settings", [Code(json.dumps(suite, indent=2, ensure_ascii=False))]),
         ],
     )
-    return page
 
 
 def _transfer(where: Path, settings: dict[str, Any]) -> Page:
@@ -278,7 +277,7 @@ def _infill_cells(where: Path, settings: dict[str, Any], prompt: str) -> list[di
 
 def _training(where: Path) -> Page:
     logs = _lines(where / "log.jsonl")
-    keys = [k for k in ("loss", "eval_loss", "eval_prompt_loss", "eval_response_loss")]
+    keys = ("loss", "eval_loss", "eval_prompt_loss", "eval_response_loss")
     series = {
         key: [(e["step"], e[key]) for e in logs if isinstance(e.get(key), int | float)]
         for key in keys

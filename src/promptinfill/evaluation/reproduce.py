@@ -295,8 +295,8 @@ def _steps(
     if optimizers := suite.optimizers:
         for method in dict.fromkeys(name for pair in optimizers.pairs for name in pair):
             for task, seed in itertools.product(optimizers.tasks, optimizers.seeds):
-                work = partial(_optimized, optimizers, experiment, method, task, seed)
-                steps.append((f"{method}: {task}", work))
+                search = partial(_optimized, optimizers, experiment, method, task, seed)
+                steps.append((f"{method}: {task}", search))
     return steps
 
 

@@ -33,7 +33,7 @@ except ImportError:
 
 
 @register_model("promptinfill")
-class PromptInfillLM(LM):
+class PromptInfillLM(LM):  # type: ignore[misc]
     """A masked diffusion LM in the harness.
 
     Args:
