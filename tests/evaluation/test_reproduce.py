@@ -113,8 +113,8 @@ def test_presets_are_whole():
     ("text", "message"),
     [
         ("- 1", "a suite is a mapping"),
-        ("a: [", r"bad\.yaml:2: not valid YAML"),
-        ("models: {a: x}\nroles: {}\ntasks: []", "tasks: List should have at least 1"),
+        ("a: [", r"bad\.yaml:1: not valid YAML"),
+        ("models: {a: x}\nroles: {}\ntasks: []", "tasks: Tuple should have at least 1"),
         ("models: {a: x}\nroles: {main: b}\ntasks: [sum]", r"roles\.main: no model 'b'; known: a"),
         ("models: {a: x}\nroles: {}\ntasks: [sum]\nspeed: 1", "speed: Extra inputs"),
         ("models: {a: x}\nroles: {}\ntasks: [sum]\ninfill: {hole: 3}", "infill: .*'hole'"),

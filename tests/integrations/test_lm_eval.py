@@ -55,10 +55,8 @@ def test_tasks_of_a_folder_run(folder, tmp_path, monkeypatch):
     from lm_eval.tasks import TaskManager
 
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    rows = [
-        {"question": f"word {i}:", "choices": [" the", " list"], "answer": i % 2} for i in "0123"
-    ]
-    rows = [row | {"answer": n % 2} for n, row in enumerate(rows)] if rows else rows
+    choices = [" the", " list"]
+    rows = [{"question": f"word {n}:", "choices": choices, "answer": n % 2} for n in range(4)]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name, text in (("choice", LIKELIHOOD), ("generate", GENERATION)):

@@ -77,8 +77,8 @@ def heat_map(
             colour = "white" if value > 0.6 else _INK
             axes.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=10)
     tilt = {"rotation": 20, "ha": "right"} if len(columns) > 3 else {}
-    axes.set_xticks(range(len(columns)), columns, **tilt)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), [_tail(name) for name in columns], **tilt)
+    axes.set_yticks(range(len(rows)), [_tail(name) for name in rows])
     axes.set_xlabel("used on", fontsize=9)
     axes.set_ylabel("filled by", fontsize=9)
     axes.spines[:].set_visible(False)
@@ -112,3 +112,8 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
     axes.set_ylabel(y_label, fontsize=9)
     axes.legend(frameon=False, fontsize=9)
     return _png(figure)
+
+
+def _tail(name: str, limit: int = 24) -> str:
+    """The end of a long name: of a folder's path that is the part that tells it apart."""
+    return name if len(name) <= limit else "…" + name[1 - limit :]
