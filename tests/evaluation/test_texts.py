@@ -36,7 +36,9 @@ def test_self_bleu_of_equal_and_of_unlike_texts():
         ("it is a fox here", "a fox", "", "right answer and more"),
         ("a red", "a red fox", "", "part of the right answer"),
         ("horsse", "horse", "", "near miss (few characters off)"),
-        ("big dog", "cow", "the big dog ran", "made of words of the input"),
+        ("big dog", "cow", "the big dog ran", "wrong part of the input"),
+        ("ja", "j", "jar", "wrong part of the input"),
+        ("17", "23", "8 9", "wrong number"),
         ("17", "banana", "", "another answer"),
     ],
 )

@@ -1,6 +1,7 @@
 """What generated texts look like: sampling them, and numbers about their diversity and ends."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,9 +114,11 @@ def failure_kind(answer: str, reference: str, given: str = "") -> str:
 
     if SequenceMatcher(None, plain_a, plain_r, autojunk=False).ratio() >= 0.75:
         return "near miss (few characters off)"
-    words = plain_a.split()
-    if len(words) > 1 and set(words) <= set(given.lower().split()):
-        return "made of words of the input"
+    words = set(re.findall(r"\w+", plain_a))
+    if words <= set(re.findall(r"\w+", given.lower())) or plain_a in given.lower():
+        return "wrong part of the input"
+    if plain_a.isdecimal() and plain_r.isdecimal():
+        return "wrong number"
     return "another answer"
 
 
