@@ -11,7 +11,14 @@ import pytest
 from suite import make_suite, save_model
 
 from promptinfill.errors import ModelError, PromptInfillError, RecipeError
-from promptinfill.evaluation.reproduce import load_preset, load_suite, preset_names, reproduce
+from promptinfill.evaluation.reproduce import (
+    config_root,
+    load_preset,
+    load_suite,
+    preset_names,
+    reproduce,
+)
+from promptinfill.training.recipe import load_recipe
 
 VERDICTS = {"holds", "does not hold", "not tested"}
 STOPS = (1, 2, 7, 12)
@@ -104,7 +111,10 @@ def test_the_same_model_twice_is_no_transfer(two_models):
 def test_presets_are_whole():
     assert {"quick", "full", "llada-8b", "dream-7b"} <= set(preset_names())
     for name in preset_names():
-        assert load_preset(name).description
+        suite = load_preset(name)
+        assert suite.description
+        for training in suite.trainings.values():
+            assert load_recipe(config_root() / training.recipe, training.set).training.steps > 0
     with pytest.raises(RecipeError, match=r"unknown preset 'quik'; known: dream-7b"):
         load_preset("quik")
 
@@ -132,6 +142,48 @@ def test_a_bad_suite_is_an_error_with_its_place(tmp_path, text, message):
         load_suite(path)
     with pytest.raises(RecipeError, match="cannot read suite"):
         load_suite(tmp_path / "none.yaml")
+
+
+def test_a_suite_trains_and_compares_its_own_models(two_models, tmp_path):
+    a, b = two_models
+    changes = (
+        f"model.start={a}",
+        "data.train.microtasks.count=40",
+        "data.validation.microtasks.count=8",
+        "training.steps=2",
+        "training.batch_size=4",
+        "training.arguments.dataloader_num_workers=0",
+    )
+    recipe = {"recipe": "embedded/two-stage.yaml", "set": changes}
+    suite = make_suite(
+        a,
+        b,
+        tasks=["first_letter"],
+        trainings={"c": recipe, "d": recipe},
+        ablations={
+            "model": "b",
+            "tasks": ["first_letter"],
+            "trained": ["c"],
+            "trained_baseline": "d",
+        },
+    )
+    groups = reproduce(suite, tmp_path)["ablations"]
+    assert [g["name"] for g in groups] == ["training, infilled", "training, manual"]
+    # Equal recipes give equal models.
+    assert [row["difference"] for g in groups for row in g["rows"]] == [0, 0]
+
+
+def test_optimizers_are_compared_at_their_budget(two_models, tmp_path):
+    section = {"model": "b", "pairs": [["ape", "ape+infill"]], "tasks": ["first_letter"]}
+    suite = make_suite(
+        *two_models, tasks=["first_letter"], ablations=None, optimizers=section | {"budget": 8}
+    )
+    result = reproduce(suite, tmp_path)
+    assert result["claims"][3]["verdict"] in VERDICTS - {"not tested"}
+    cells = [json.loads(line)["value"] for line in (tmp_path / "work.jsonl").open()]
+    spent = [c["metric_calls"] for c in cells if c["cell"] == "optimize"]
+    assert len(spent) == 2
+    assert max(spent) <= 8
 
 
 def test_trainings_need_a_folder(two_models):
