@@ -8,7 +8,18 @@ import typer
 from rich.text import Text
 
 from promptinfill import __version__
-from promptinfill.cli import demo, generate, infill, refine, tasks, train
+from promptinfill.cli import (
+    audit,
+    demo,
+    generate,
+    infill,
+    refine,
+    report,
+    reproduce,
+    tasks,
+    train,
+    transfer,
+)
 from promptinfill.cli.options import Debug, examples
 from promptinfill.cli.state import State, state_of
 from promptinfill.errors import PromptInfillError
@@ -27,6 +38,10 @@ app.command("infill", epilog=infill.EPILOG)(infill.infill)
 app.command("refine", epilog=refine.EPILOG)(refine.refine)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("generate", epilog=generate.EPILOG)(generate.generate)
+app.command("audit", epilog=audit.EPILOG)(audit.audit)
+app.command("transfer", epilog=transfer.EPILOG)(transfer.transfer)
+app.command("report", epilog=report.EPILOG)(report.report)
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(tasks.app, name="tasks")
 
 
