@@ -25,6 +25,18 @@ from promptinfill.models.conventions import Conventions
 from promptinfill.training.data import load_source
 from promptinfill.training.recipe import ModelSection, Recipe
 
+# What the Trainer calls by another name than the recipe, which has the last word.
+_ELSEWHERE = {
+    "max_steps": "training.steps",
+    "num_train_epochs": "training.steps",
+    "per_device_train_batch_size": "training.batch_size",
+    "learning_rate": "training.learning_rate",
+    "warmup_steps": "training.warmup_steps",
+    "seed": "seed",
+    "data_seed": "seed",
+    "output_dir": "--out",
+}
+
 
 def initial_model(
     section: ModelSection, *, seed: int, trust_remote_code: bool = False
@@ -88,6 +100,9 @@ def training_arguments(recipe: Recipe, folder: Path) -> Any:
         "use_cpu": not torch.cuda.is_available(),
         **section.arguments,
     }
+    for name, place in _ELSEWHERE.items():
+        if name in section.arguments:
+            raise RecipeError(f"training.arguments.{name}: give it as {place}, where runs look")
     try:
         return TrainingArguments(**arguments)
     except (TypeError, ValueError) as error:
@@ -136,6 +151,7 @@ def train(
     checkpoint = _last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate()
+    trainer.restore_forward()
     if recipe.lora is not None:
         dlm.model = dlm.model.merge_and_unload()
     trained = dlm.with_conventions(

@@ -19,7 +19,7 @@ def _prepare() -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     @strict
-    class DreamConfig(Qwen2Config):
+    class DreamConfig(Qwen2Config):  # type: ignore[no-untyped-call]
         """A Qwen2's config."""
 
         model_type = "Dream"
@@ -34,7 +34,7 @@ def _prepare() -> None:
             }
             return values
 
-    class DreamModel(Qwen2ForCausalLM):  # type: ignore[misc]
+    class DreamModel(Qwen2ForCausalLM):  # type: ignore[no-untyped-call]
         config_class = DreamConfig
 
     AutoConfig.register("Dream", DreamConfig, exist_ok=True)

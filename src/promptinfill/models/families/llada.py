@@ -51,7 +51,7 @@ def _prepare() -> None:
     from transformers.core_model_loading import WeightRenaming
 
     @strict
-    class LLaDAConfig(LlamaConfig):
+    class LLaDAConfig(LlamaConfig):  # type: ignore[no-untyped-call]
         """A Llama's config under LLaDA's names."""
 
         model_type = "llada"
@@ -80,7 +80,7 @@ def _prepare() -> None:
                 self.mlp_hidden_size = self.mlp_ratio * self.d_model
             if self.embedding_size is not None:  # rows of the weights; a few may have no token
                 self.vocab_size = self.embedding_size
-            super().__post_init__(**kwargs)
+            super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
         def to_dict(self) -> dict[str, Any]:
             """With what LLaDA's own code reads, and transformers 5 keeps elsewhere."""
@@ -93,13 +93,13 @@ def _prepare() -> None:
             }
             return values
 
-    class LLaDAModelLM(LlamaForCausalLM):  # type: ignore[misc]
+    class LLaDAModelLM(LlamaForCausalLM):  # type: ignore[no-untyped-call]
         config_class = LLaDAConfig
 
     AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
     AutoModelForCausalLM.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)
     root, block = r"model\.transformer\.", r"model\.transformer\.blocks\.(\d+)\."
-    renamings = [WeightRenaming(rf"^{root}{a}\.", f"{b}.") for a, b in _OUTSIDE.items()]
+    renamings: list[Any] = [WeightRenaming(rf"^{root}{a}\.", f"{b}.") for a, b in _OUTSIDE.items()]
     renamings += [
         WeightRenaming(rf"^{block}{a}\.", rf"model.layers.\1.{b}.") for a, b in _IN_BLOCK.items()
     ]
