@@ -5,6 +5,7 @@ continues), the log as JSON lines, and at the end the model and ``result.json``.
 """
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -208,6 +209,8 @@ def _claim_folder(folder: Path, recipe: Recipe) -> None:
                 f"{folder} holds a run of another recipe; choose another --out, or delete it"
             )
         return
+    if int(os.environ.get("RANK", "0")):  # one process of a distributed run writes for all
+        return
     write_json(settings, values)
     write_json(
         folder / "environment.json",
@@ -233,6 +236,7 @@ def _add_lora(dlm: MaskedDiffusionLM, recipe: Recipe) -> None:
         lora_dropout=recipe.lora.dropout,
         target_modules=recipe.lora.target_modules,
     )
+    torch.manual_seed(recipe.seed)  # adapters start from random numbers
     dlm.model = peft.get_peft_model(dlm.model, config)
 
 

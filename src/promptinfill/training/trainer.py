@@ -159,7 +159,10 @@ class DiffusionTrainer(Trainer):
         data = self.train_dataset
         assert isinstance(data, TokenizedDataset)
         sampler = LengthBucketSampler(
-            data.lengths, self.args.per_device_train_batch_size, self.args.seed
+            data.lengths,
+            self.args.per_device_train_batch_size,
+            self.args.seed,
+            per_step=self.accelerator.num_processes * self.args.gradient_accumulation_steps,
         )
         loader: DataLoader[Any] = self.accelerator.prepare(
             self._loader(data, batch_sampler=sampler)
