@@ -279,7 +279,7 @@ def test_nothing_there(tmp_path: Path):
 def test_an_unknown_model_type_lists_the_known(tmp_path: Path):
     save_dlm(tmp_path)
     edit_config(tmp_path, model_type="gpt2")
-    refused(tmp_path, str(tmp_path), "'gpt2'", "bert, llama, modernbert, qwen2, qwen3")
+    refused(tmp_path, str(tmp_path), "'gpt2'", "bert, llada, llama, modernbert, qwen2, qwen3")
     edit_config(tmp_path, model_type="no_such_type")
     refused(tmp_path, str(tmp_path), "no_such_type")
 

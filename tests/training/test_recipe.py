@@ -142,3 +142,27 @@ def test_the_shipped_recipes_are_valid():
     for path in found:
         recipe = load_recipe(path)
         assert recipe.training.steps > 0
+
+
+def test_the_recipes_own_fields_cannot_be_overridden_by_arguments(tmp_path: Path):
+    from promptinfill.training.train import training_arguments
+
+    values = {
+        "model": {"start": "somewhere"},
+        "data": {"train": {"files": ["a"]}, "validation": {"files": ["a"]}},
+        "training": {"steps": 5, "batch_size": 2, "learning_rate": 0.1},
+    }
+    for name in ("max_steps", "seed", "per_device_train_batch_size", "output_dir"):
+        values["training"]["arguments"] = {name: 1}
+        with pytest.raises(RecipeError, match=rf"^training.arguments.{name}: give it as "):
+            training_arguments(Recipe.model_validate(values), tmp_path)
+
+
+def test_packed_rows_hold_the_longest_sequence(tmp_path: Path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "model: {start: x}\ntraining: {steps: 1, batch_size: 1, learning_rate: 1}\n"
+        "data: {train: {files: [a]}, validation: {files: [a]}, max_length: 64, packed_length: 32}\n"
+    )
+    with pytest.raises(RecipeError, match=r"packed_length is 32: a row must hold .*64 tokens"):
+        load_recipe(path)

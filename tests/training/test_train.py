@@ -151,7 +151,7 @@ def test_an_unknown_network(values: Values, recipe_file: RecipeFile, tmp_path: P
     with pytest.raises(RecipeError, match=r"^model.new: .*nosuch"):
         run(recipe_file(), tmp_path / "run")
     values["model"] = {"new": {"type": "gpt2"}}
-    with pytest.raises(ModelError, match=r"'gpt2'.*known: bert, llama"):
+    with pytest.raises(ModelError, match=r"'gpt2'.*known: Dream, bert, llada, llama"):
         run(recipe_file(), tmp_path / "run2")
 
 

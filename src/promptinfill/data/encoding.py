@@ -20,6 +20,21 @@ from promptinfill.templates import Segment
 CONTROL, PROMPT, RESPONSE = 0, 1, 2  # region of a token; control tokens belong to neither text
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """What encoding needs of a model: cheap to hand to other processes, which need no weights."""
+
+    tokenizer: Any
+    bos_token_id: int | None
+    eos_token_id: int
+    mask_token_id: int
+
+    @classmethod
+    def of(cls, dlm: MaskedDiffusionLM) -> "Tokens":
+        """Those of ``dlm``."""
+        return cls(dlm.tokenizer, dlm.bos_token_id, dlm.eos_token_id, dlm.mask_token_id)
+
+
 @dataclass
 class EncodedSequence:
     """One sequence of L tokens with its spans, as plain lists of length L.
@@ -138,7 +153,7 @@ def _runs(segments: Sequence[Segment]) -> list[_Run | _HoleRun]:
 
 
 def encode_segments(
-    dlm: MaskedDiffusionLM,
+    dlm: MaskedDiffusionLM | Tokens,
     sequences: Sequence[Sequence[Segment]],
     *,
     end: bool,

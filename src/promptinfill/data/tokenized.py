@@ -108,12 +108,22 @@ class LengthBucketSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, lengths: NDArray[np.int64], batch_size: int, seed: int, chunk: int = 50
+        self,
+        lengths: NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        chunk: int = 50,
+        per_step: int = 1,
     ) -> None:
+        """``per_step``: batches of one optimiser step, over processes and accumulation.
+
+        An epoch ends with a whole step, so that its steps do not depend on that division.
+        """
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
         self.chunk = chunk
+        self.per_step = per_step
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -121,7 +131,8 @@ class LengthBucketSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return max(1, len(self.lengths) // self.batch_size)
+        count = len(self.lengths) // self.batch_size
+        return count - count % self.per_step or max(1, count)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from promptinfill.models.families import Family, family_for
 
 EMBEDDED_PREFIX = "embedded:"
 _FINGERPRINT_VALUES = 256  # of each tensor
+_ROLE_MARKER = re.compile(r"<\|.*\|>")  # added, though not always declared special
 
 
 class MaskedDiffusionLM(nn.Module):
@@ -58,6 +60,15 @@ class MaskedDiffusionLM(nn.Module):
         )
         pad = tokenizer.pad_token_id
         self.pad_token_id: int = self.eos_token_id if pad is None else int(pad)
+        self.end_token_ids: tuple[int, ...] = (
+            self.eos_token_id,
+            *(_token_id(tokenizer, token, name) for token in conventions.end_tokens),
+        )
+        # Where padding is EOS, its row is a token's like any other: a padding_idx of the embedding
+        # would keep its gradient at zero.
+        embedding = model.get_input_embeddings()
+        if getattr(embedding, "padding_idx", None) in (self.eos_token_id, self.mask_token_id):
+            embedding.padding_idx = None
 
     # -- forward ---------------------------------------------------------------------------------
 
@@ -75,7 +86,8 @@ class MaskedDiffusionLM(nn.Module):
     @property
     def max_length(self) -> int:
         """Longest sequence, in tokens, that the position encoding was made for."""
-        return int(self.model.config.max_position_embeddings)
+        config = self._transformers_model.config
+        return int(config.max_position_embeddings) - self.family.first_position(config)
 
     def hidden(
         self,
@@ -95,7 +107,10 @@ class MaskedDiffusionLM(nn.Module):
         mask: Any = attention_mask
         if attention_mask is not None and attention_mask.dim() == 3:
             mask = _block_mask(attention_mask, model.config)
-        extra = {} if position_ids is None else {"position_ids": position_ids}
+        first = self.family.first_position(model.config)
+        if first and position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+        extra = {} if position_ids is None else {"position_ids": position_ids + first}
         out = model.base_model(input_ids=input_ids, attention_mask=mask, **extra)
         hidden: Tensor = out.last_hidden_state
         return hidden
@@ -140,13 +155,22 @@ class MaskedDiffusionLM(nn.Module):
     def suppressed(self) -> Tensor:
         """(V,) bool on the CPU: tokens that never come out of sampling.
 
-        The mask, every special token except EOS, ids that the tokenizer does not define, and the
-        conventions' own list. EOS is left to the caller: an answer may end, a hole may not.
+        The mask, every special token and role marker except those that end an answer, ids that the
+        tokenizer does not define, and the conventions' own list. What ends an answer is left to the
+        caller: an answer may end, a hole may not.
         """
-        banned = torch.zeros(self.vocab_size, dtype=torch.bool)
-        banned[len(self.tokenizer) :] = True
+        banned = torch.ones(self.vocab_size, dtype=torch.bool)
+        banned[
+            torch.tensor([i for i in self.tokenizer.get_vocab().values() if i < len(banned)])
+        ] = False
         specials = [*self.tokenizer.all_special_ids, self.mask_token_id, self.pad_token_id]
-        banned[torch.tensor([i for i in specials if i != self.eos_token_id])] = True
+        specials += [
+            number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special or _ROLE_MARKER.fullmatch(token.content)
+        ]
+        banned[torch.tensor([i for i in specials if i < len(banned)])] = True
+        banned[torch.tensor(self.end_token_ids)] = False
         for token in self.conventions.suppressed_tokens:
             banned[_token_id(self.tokenizer, token, self.name)] = True
         return banned
@@ -186,27 +210,24 @@ class MaskedDiffusionLM(nn.Module):
             device: where to put the weights; default: a GPU if there is one, else the CPU.
             dtype: dtype of the weights; None keeps the checkpoint's own.
             revision: hub revision.
-            trust_remote_code: let transformers run code from the hub. Off unless you say so.
+            trust_remote_code: let transformers run code from the hub. Off unless you say so; LLaDA
+                and Dream need none, and none of theirs is run.
 
         Raises:
             ModelError: not found, not a masked diffusion LM, no safetensors; the message says why.
         """
-        from transformers import AutoConfig
-
         name = os.fspath(name_or_path)
         source = _resolve(name)
-        hub = {"revision": revision, "trust_remote_code": trust_remote_code}
-        try:
-            config = AutoConfig.from_pretrained(source, **hub)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"cannot open {name!r} as a model: {_first_line(error)}") from None
-        family = family_for(config.model_type, name)
+        hub: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+        config, family = _load_config(source, hub, name)
+        if family.needs_no_code:
+            hub["trust_remote_code"] = False
         conventions_file = _conventions_file(source, revision)
-        tokenizer = _load_tokenizer(source, hub, name)
+        tokenizer = _load_tokenizer(family, source, hub, name)
         conventions = (
             Conventions.read(conventions_file)
             if conventions_file
-            else _default_conventions(family, tokenizer, name)
+            else _default_conventions(family, tokenizer, config, name)
         )
         if family.causal_by_default:
             config.is_causal = False
@@ -280,32 +301,53 @@ def _conventions_file(source: str, revision: str | None) -> Path | None:
     return Path(found) if found else None
 
 
-def _default_conventions(family: Family, tokenizer: Any, name: str) -> Conventions:
-    """An encoder with a mask token is a masked LM already; a decoder has to be adapted first."""
-    if family.causal_by_default:
+def _load_config(source: str, hub: dict[str, Any], name: str) -> tuple[Any, Family]:
+    """The config and its family, which is looked up first: it may bring the config's class."""
+    from transformers import AutoConfig, PretrainedConfig
+
+    try:
+        values, _ = PretrainedConfig.get_config_dict(source, revision=hub["revision"])
+        model_type = values.get("model_type")
+        family = family_for(model_type, name) if model_type else None
+        if family is not None and family.check is not None:
+            family.check(name, values)
+        trusted = hub["trust_remote_code"] and not (family is not None and family.needs_no_code)
+        config = AutoConfig.from_pretrained(source, **hub | {"trust_remote_code": trusted})
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot open {name!r} as a model: {_first_line(error)}") from None
+    return config, family or family_for(config.model_type, name)
+
+
+def _default_conventions(family: Family, tokenizer: Any, config: Any, name: str) -> Conventions:
+    """What the family's own checkpoints keep; an ordinary decoder has to be adapted first."""
+    if family.conventions is None:
         raise ModelError(
             f"{name}: a {family.name} checkpoint without {FILE_NAME} is an ordinary causal "
             "language model, not a masked diffusion LM; finetune it as one first "
             "(see `promptinfill train --help`)"
         )
-    if tokenizer.mask_token is None:
+    values = family.conventions(tokenizer, config)
+    if values["mask_token"] is None:
         raise ModelError(f"{name}: its tokenizer has no mask token, and there is no {FILE_NAME}")
-    return Conventions(mask_token=tokenizer.mask_token, eos_padding=False)
+    return Conventions(**values)
 
 
-def _load_tokenizer(source: str, hub: dict[str, Any], name: str) -> Any:
+def _load_tokenizer(family: Family, source: str, hub: dict[str, Any], name: str) -> Any:
     """The tokenizer; where its config names the generic class, exactly what tokenizer.json says.
 
     AutoTokenizer would put some model types' own class (Qwen2's) in its place, which splits text
     its own way whatever the file says.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    import transformers
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
     try:
         declared = get_tokenizer_config(source, **hub).get("tokenizer_class")
-        generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
-        loader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        loader: Any = transformers.AutoTokenizer
+        if declared in ("TokenizersBackend", "PreTrainedTokenizerFast"):
+            loader = transformers.PreTrainedTokenizerFast
+        elif family.tokenizer_class is not None:
+            loader = getattr(transformers, family.tokenizer_class)
         return loader.from_pretrained(source, **hub)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot open the tokenizer of {name!r}: {_first_line(error)}") from None

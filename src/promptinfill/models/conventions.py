@@ -29,6 +29,7 @@ class Conventions:
         eos_padding: whether responses were padded with trained EOS tokens, so that a response
             canvas may be longer than the answer.
         suppressed_tokens: tokens that never come out of sampling, besides the tokenizer's specials.
+        end_tokens: tokens that end an answer, besides EOS: a chat model's end of turn.
     """
 
     mask_token: str
@@ -38,6 +39,7 @@ class Conventions:
     bos: bool = True
     eos_padding: bool = True
     suppressed_tokens: tuple[str, ...] = ()
+    end_tokens: tuple[str, ...] = ()
     format_version: int = field(default=FORMAT_VERSION)
 
     def __post_init__(self) -> None:
@@ -74,10 +76,11 @@ class Conventions:
                 f"{path}: written by a newer promptinfill "
                 f"(format_version {version}); upgrade promptinfill to open it"
             )
-        suppressed = values.get("suppressed_tokens", [])
-        if not isinstance(suppressed, list) or not all(isinstance(t, str) for t in suppressed):
-            raise ModelError(f"{path}: suppressed_tokens must be a list of texts")
-        values["suppressed_tokens"] = tuple(suppressed)
+        for name in ("suppressed_tokens", "end_tokens"):
+            tokens = values.get(name, [])
+            if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
+                raise ModelError(f"{path}: {name} must be a list of texts")
+            values[name] = tuple(tokens)
         try:
             return cls(**values)
         except ModelError as error:

@@ -48,7 +48,7 @@ def fill_slots(
     lengths = torch.tensor([len(s) for s in sequences], device=dlm.device)
     attention = torch.arange(longest, device=dlm.device) < lengths[:, None]
     suppressed = dlm.suppressed.clone()
-    suppressed[dlm.eos_token_id] = not allow_eos
+    suppressed[torch.tensor(dlm.end_token_ids)] = not allow_eos
 
     def predict(tokens: Tensor, rows: Tensor, masked: Tensor) -> Tensor:
         kept = attention[rows]

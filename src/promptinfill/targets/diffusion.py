@@ -87,6 +87,6 @@ class DiffusionTarget:
         return len(self.dlm.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _text(self, ids: list[int]) -> str:
-        if self.dlm.eos_token_id in ids:
-            ids = ids[: ids.index(self.dlm.eos_token_id)]
+        ends = (i for i, token in enumerate(ids) if token in self.dlm.end_token_ids)
+        ids = ids[: next(ends, len(ids))]
         return decode(self.dlm, ids).strip()

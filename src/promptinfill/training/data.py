@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from promptinfill.data.encoding import RESPONSE, EncodedSequence, encode_segments
+from promptinfill.data.encoding import RESPONSE, EncodedSequence, Tokens, encode_segments
 from promptinfill.data.records import read_hub, read_jsonl, record_segments
 from promptinfill.data.tokenized import TokenizedDataset
 from promptinfill.models.base import MaskedDiffusionLM
@@ -55,7 +55,7 @@ def _raw_records(source: Source) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _encode(
-    dlm: MaskedDiffusionLM, segments: Iterable[tuple[Segment, ...]], section: DataSection
+    dlm: MaskedDiffusionLM | Tokens, segments: Iterable[tuple[Segment, ...]], section: DataSection
 ) -> Iterator[EncodedSequence]:
     segments = iter(segments)
     while block := list(itertools.islice(segments, _BLOCK)):
@@ -86,7 +86,7 @@ def _generated(
     if cache is not None and (cache / name).is_file():
         return TokenizedDataset.load(cache / name)
     shards = [
-        (dlm, wanted, section, start, min(start + _SHARD, wanted.count))
+        (Tokens.of(dlm), wanted, section, start, min(start + _SHARD, wanted.count))
         for start in range(0, wanted.count, _SHARD)
     ]
     count = min(workers or os.cpu_count() or 1, len(shards))
@@ -132,14 +132,14 @@ def _ignoring_ctrl_c() -> Iterator[None]:
 
 
 def _generate_shard(
-    shard: tuple[MaskedDiffusionLM, MicroTasks, DataSection, int, int],
+    shard: tuple[Tokens, MicroTasks, DataSection, int, int],
 ) -> TokenizedDataset:
     from promptinfill.microtasks.generator import records
     from promptinfill.microtasks.segments import record_segments as generated_segments
 
-    dlm, wanted, section, start, stop = shard
+    tokens, wanted, section, start, stop = shard
     made = records(wanted.seed, stop - start, wanted.split, start=start)
     return TokenizedDataset.from_sequences(
-        _encode(dlm, (generated_segments(record) for record in made), section),
+        _encode(tokens, (generated_segments(record) for record in made), section),
         max_length=section.max_length,
     )

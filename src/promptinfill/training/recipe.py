@@ -78,6 +78,15 @@ class DataSection(_Section):
     eos_padding: int = Field(default=16, ge=0)
     packed_length: int | None = Field(default=None, gt=1)
 
+    @model_validator(mode="after")
+    def _rows_hold_sequences(self) -> "DataSection":
+        if self.packed_length is not None and self.packed_length < self.max_length:
+            raise ValueError(
+                f"packed_length is {self.packed_length}: a row must hold a sequence of max_length "
+                f"= {self.max_length} tokens"
+            )
+        return self
+
 
 class LossSection(_Section):
     """Weights of the objective; see ``diffusion.objective.LossWeights``."""

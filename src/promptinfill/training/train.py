@@ -5,6 +5,7 @@ continues), the log as JSON lines, and at the end the model and ``result.json``.
 """
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -24,6 +25,18 @@ from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.models.conventions import Conventions
 from promptinfill.training.data import load_source
 from promptinfill.training.recipe import ModelSection, Recipe
+
+# What the Trainer calls by another name than the recipe, which has the last word.
+_ELSEWHERE = {
+    "max_steps": "training.steps",
+    "num_train_epochs": "training.steps",
+    "per_device_train_batch_size": "training.batch_size",
+    "learning_rate": "training.learning_rate",
+    "warmup_steps": "training.warmup_steps",
+    "seed": "seed",
+    "data_seed": "seed",
+    "output_dir": "--out",
+}
 
 
 def initial_model(
@@ -88,6 +101,9 @@ def training_arguments(recipe: Recipe, folder: Path) -> Any:
         "use_cpu": not torch.cuda.is_available(),
         **section.arguments,
     }
+    for name, place in _ELSEWHERE.items():
+        if name in section.arguments:
+            raise RecipeError(f"training.arguments.{name}: give it as {place}, where runs look")
     try:
         return TrainingArguments(**arguments)
     except (TypeError, ValueError) as error:
@@ -136,6 +152,7 @@ def train(
     checkpoint = _last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate()
+    trainer.restore_forward()
     if recipe.lora is not None:
         dlm.model = dlm.model.merge_and_unload()
     trained = dlm.with_conventions(
@@ -192,6 +209,8 @@ def _claim_folder(folder: Path, recipe: Recipe) -> None:
                 f"{folder} holds a run of another recipe; choose another --out, or delete it"
             )
         return
+    if int(os.environ.get("RANK", "0")):  # one process of a distributed run writes for all
+        return
     write_json(settings, values)
     write_json(
         folder / "environment.json",
@@ -217,6 +236,7 @@ def _add_lora(dlm: MaskedDiffusionLM, recipe: Recipe) -> None:
         lora_dropout=recipe.lora.dropout,
         target_modules=recipe.lora.target_modules,
     )
+    torch.manual_seed(recipe.seed)  # adapters start from random numbers
     dlm.model = peft.get_peft_model(dlm.model, config)
 
 

@@ -8,6 +8,7 @@ into prompt and response.
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import torch
@@ -138,6 +139,9 @@ class DiffusionTrainer(Trainer):
         self.weights = weights
         self.packed_length = packed_length
         self._sums: dict[str, Tensor] = {}
+        # Outside ``accelerate launch`` one process takes one device: nn.DataParallel would copy the
+        # model without its objective.
+        args._n_gpu = min(args.n_gpu, 1)
         super().__init__(
             model=dlm.model,
             args=args,
@@ -148,13 +152,17 @@ class DiffusionTrainer(Trainer):
         self.remove_callback(PrinterCallback)  # a library prints nothing; see LogCallback
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True  # by the counts of get_batch_samples
+        self.dlm.model.forward = MethodType(self._objective, self.dlm.model)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches bucketed by length, sharded by accelerate."""
         data = self.train_dataset
         assert isinstance(data, TokenizedDataset)
         sampler = LengthBucketSampler(
-            data.lengths, self.args.per_device_train_batch_size, self.args.seed
+            data.lengths,
+            self.args.per_device_train_batch_size,
+            self.args.seed,
+            per_step=self.accelerator.num_processes * self.args.gradient_accumulation_steps,
         )
         loader: DataLoader[Any] = self.accelerator.prepare(
             self._loader(data, batch_sampler=sampler)
@@ -185,14 +193,17 @@ class DiffusionTrainer(Trainer):
     ) -> tuple[list[Any], Tensor | None]:
         """The micro-batches of one optimiser step, and what their losses are divided by.
 
-        Micro-batches mask unequal numbers of tokens, so a mean of their means would be another loss
-        than that of the whole batch. None when the step has one batch, which counts for itself.
+        Micro-batches, and the batches of several processes, mask unequal numbers of tokens, so a
+        mean of their means would be another loss than that of the whole batch: they are divided by
+        the counts of the whole step, over all processes. None when the step is one batch, which
+        counts for itself.
         """
         batches = list(itertools.islice(epoch_iterator, num_batches))
-        if num_batches == 1:
+        if (num_batches == 1 and self.accelerator.num_processes == 1) or not batches:
             return batches, None
         counts = [self._count(self._prepare_inputs(batch)) for batch in batches]
-        return batches, torch.stack(counts).sum(dim=0) if counts else None
+        total: Any = self.accelerator.reduce(torch.stack(counts).sum(dim=0), "sum")
+        return batches, total
 
     def _count(self, batch: dict[str, Tensor]) -> Tensor:
         noised = add_noise(batch, mask_token_id=self.dlm.mask_token_id, **self._noise())
@@ -216,12 +227,30 @@ class DiffusionTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The masked-diffusion loss of one batch; its parts are kept for the log."""
-        loss = noised_loss(
-            self.dlm, inputs, weights=self.weights, num_items=num_items_in_batch, **self._noise()
-        )
+        # Through the module that training wraps (DDP, FSDP, DeepSpeed), whose forward prepares the
+        # gradients' reduction; see _objective.
+        loss = DiffusionLoss(*model(inputs, num_items_in_batch))
         for name, value in _parts(loss).items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-        return (loss.total, None) if return_outputs else loss.total
+        # Every process divides by the counts of all, and gradients are then averaged over them.
+        total = loss.total * self.accelerator.num_processes
+        return (total, None) if return_outputs else total
+
+    def _objective(
+        self, model: Any, batch: dict[str, Tensor], num_items: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """The model's forward while it trains: (batch, counts) -> the fields of DiffusionLoss.
+
+        A tuple, because the wrappers look for the tensors in a module's output.
+        """
+        loss = noised_loss(
+            self.dlm, batch, weights=self.weights, num_items=num_items, **self._noise()
+        )
+        return loss.total, loss.prompt, loss.response, loss.prompt_count, loss.response_count
+
+    def restore_forward(self) -> None:
+        """Give the model its own forward back."""
+        self.dlm.model.__dict__.pop("forward", None)
 
     def compute_loss_context_manager(self) -> Any:
         """Autocast in the run's mixed precision.

@@ -1,17 +1,17 @@
-"""Causal decoders made bidirectional by ``config.is_causal = False``: Llama, Qwen2, Qwen3."""
+"""Causal decoders made bidirectional by ``config.is_causal = False``.
 
-from typing import Any
+As they come they are no masked diffusion LMs: ``models.adapt`` gives one a mask token, finetuning
+does the rest. SmolLM and SmolLM2 are Llamas.
+"""
 
-from torch import Tensor
-
-from promptinfill.models.families import Family, register_family
-
-
-def _lm_head(model: Any, hidden: Tensor) -> Tensor:
-    logits: Tensor = model.lm_head(hidden)
-    return logits
-
+from promptinfill.models.families import Family, lm_head, register_family
 
 register_family(
-    Family("decoder", ("llama", "qwen2", "qwen3"), "AutoModelForCausalLM", _lm_head, True)
+    Family(
+        "decoder",
+        ("llama", "qwen2", "qwen3", "smollm3"),
+        "AutoModelForCausalLM",
+        lm_head,
+        causal_by_default=True,
+    )
 )
