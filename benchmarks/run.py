@@ -16,11 +16,15 @@ from typing import Any
 
 def comparisons() -> dict[str, Callable[[], Any]]:
     """Every comparison by name, in the order of the report."""
-    from comparisons import infill_lossless
+    from comparisons import infill_lossless, infill_threshold, mfu, selection_racing, sft_step
 
     return {
         "infill_30k": infill_lossless.infill_30k,
         "infill_126k": infill_lossless.infill_126k,
+        "infill_threshold": infill_threshold.infill_threshold,
+        "sft_step": sft_step.sft_step,
+        "selection_racing": selection_racing.selection_racing,
+        "mfu": mfu.mfu,
     }
 
 

@@ -34,7 +34,8 @@ class InfillOptions:
         lengths: factors on the template's hole lengths that the candidates cycle through; a hole's
             right length is not known beforehand.
         temperatures: that the candidates cycle through after each round of lengths.
-        order, tokens_per_step, threshold, top_k, top_p: decoding; see ``SamplingOptions``.
+        order, tokens_per_step, threshold, top_k, top_p, steps, pace, entropy_bound: decoding; see
+            ``SamplingOptions``.
         prior_weight, guidance: see :func:`promptinfill.infilling.canvas.build_canvases`.
         batch_size: candidates denoised together.
     """
@@ -52,6 +53,9 @@ class InfillOptions:
     prior_weight: float = 0.0
     guidance: float = 0.0
     batch_size: int = 16
+    steps: int | None = None
+    pace: str = "even"
+    entropy_bound: float | None = None
 
     def __post_init__(self) -> None:
         if self.conditioning not in get_args(Conditioning):
@@ -78,6 +82,9 @@ class InfillOptions:
             temperature=temperature,
             top_k=self.top_k,
             top_p=self.top_p,
+            steps=self.steps,
+            pace=self.pace,
+            entropy_bound=self.entropy_bound,
         )
 
 

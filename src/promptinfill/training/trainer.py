@@ -27,9 +27,9 @@ from promptinfill.diffusion.noise import derive_key
 from promptinfill.diffusion.objective import (
     DiffusionLoss,
     LossWeights,
+    chunked_cross_entropy,
     count_items,
     diffusion_loss,
-    masked_cross_entropy,
 )
 from promptinfill.diffusion.schedules import Schedule, get_schedule, sample_times
 from promptinfill.models.base import MaskedDiffusionLM
@@ -104,7 +104,9 @@ def noised_loss(
     )
     masked = noised.masked
     hidden = dlm.hidden(noised.input_ids, attention_mask(batch["sequence"]), batch["position"])
-    token_loss = masked_cross_entropy(dlm.logits_at(hidden, masked), batch["input_ids"][masked])
+    token_loss = chunked_cross_entropy(
+        dlm.logits_at, hidden, masked, batch["input_ids"], vocab_size=dlm.vocab_size
+    )
     return diffusion_loss(
         token_loss,
         masked,
