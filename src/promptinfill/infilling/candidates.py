@@ -20,6 +20,7 @@ from promptinfill.infilling.canvas import (
 )
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.models.denoising import fill_slots
+from promptinfill.models.hole_cache import CacheOptions
 from promptinfill.templates import Template
 
 
@@ -38,6 +39,8 @@ class InfillOptions:
             ``SamplingOptions``.
         prior_weight, guidance: see :func:`promptinfill.infilling.canvas.build_canvases`.
         batch_size: candidates denoised together.
+        cache: None is exact; else the steps between exact passes recompute the holes alone, which
+            is approximate (see :mod:`promptinfill.models.hole_cache`).
     """
 
     conditioning: Conditioning = "tied"
@@ -56,6 +59,7 @@ class InfillOptions:
     steps: int | None = None
     pace: str = "even"
     entropy_bound: float | None = None
+    cache: CacheOptions | None = None
 
     def __post_init__(self) -> None:
         if self.conditioning not in get_args(Conditioning):
@@ -189,6 +193,7 @@ def draw_fillings(
         sample=sample,
         row_weight=weights,
         on_step=on_step,
+        cache=options.cache,
     )
     draws, filled = [], done.tokens.tolist()
     for i, plan in enumerate(plans):
