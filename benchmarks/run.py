@@ -42,7 +42,9 @@ def main() -> None:
         print("\n".join(known))
         return
     if args.only is not None and args.only not in known:
-        print(f"unknown comparison {args.only!r}: choose one of {', '.join(known)}", file=sys.stderr)
+        print(
+            f"unknown comparison {args.only!r}: choose one of {', '.join(known)}", file=sys.stderr
+        )
         sys.exit(2)
     for name in [args.only] if args.only else known:
         values = known[name]().to_json()

@@ -156,9 +156,7 @@ class SamplingOptions:
             known = ", ".join(PACES)
             raise PromptInfillError(f"unknown pace {self.pace!r}: choose one of {known}")
         if self.entropy_bound is not None and not self.entropy_bound >= 0:
-            raise PromptInfillError(
-                f"entropy_bound is {self.entropy_bound}: use 0 nats or more"
-            )
+            raise PromptInfillError(f"entropy_bound is {self.entropy_bound}: use 0 nats or more")
         if not 0 <= self.temperature < float("inf"):
             raise PromptInfillError(
                 f"temperature is {self.temperature}: use 0 for the most probable token, or more"
