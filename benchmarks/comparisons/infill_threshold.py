@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness import Report, peak_memory
-
 from promptinfill.diffusion.sampling import SamplingOptions
 from promptinfill.infilling.candidates import InfillOptions, batches, draw_fillings, make_plans
 from promptinfill.infilling.infill import infill
@@ -121,10 +120,8 @@ def _process(threshold: float | None) -> None:
 # Ways to commit several tokens a step while holes are filled; answers stay at the threshold.
 WAYS: dict[str, dict[str, Any]] = {
     "one a step": {},
-    "threshold 0.9": {"threshold": 0.9},
     "threshold 0.7": {"threshold": 0.7},
     "threshold 0.5": {"threshold": 0.5},
-    "entropy bound 0.5": {"entropy_bound": 0.5},
     "entropy bound 2": {"entropy_bound": 2.0},
     "2 a step": {"tokens_per_step": 2},
     "3 a step": {"tokens_per_step": 3},

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import torch
+
 from comparisons.infill_lossless import CANDIDATES, CONTEXT, HOLE, lossless
 from comparisons.sft_step import VOCABULARY, sft_run
 from harness import matmul_rate

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from harness import Report, peak_memory
 
+from harness import Report, peak_memory
 from promptinfill.evaluation.scoring import answer_room, score_answer
 from promptinfill.evaluation.statistics import bootstrap_mean
 from promptinfill.infilling.candidates import (

@@ -1,4 +1,4 @@
-"""Cached infilling: exact where nothing can be stale, bounded work, one cache for equal canvases."""
+"""Cached infilling: exact where nothing is stale, bounded work, one cache for equal canvases."""
 
 from dataclasses import replace
 from typing import Any

@@ -83,8 +83,8 @@ def elbo(
         schedule: read by "time" only. Any gives the same bound; log_linear stops at mask rate
             1 - 1e-3 and so leaves out that much of its integral.
         stratified: spread a row's times or counts evenly over its draws (one random offset).
-        antithetic: draws 2i and 2i + 1 order the eligible tokens by opposite noise, so that what one
-            masks the other tends to show.
+        antithetic: draws 2i and 2i + 1 order the eligible tokens by opposite noise: what one
+            masks, the other tends to show.
         rows_per_call: rows per call of `predict`; does not change the result.
 
     Raises:
