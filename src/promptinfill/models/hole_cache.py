@@ -131,7 +131,6 @@ class CachedPredictor:
     def __call__(self, tokens: Tensor, rows: Tensor, masked: Tensor) -> Tensor:
         """Logits (M, V) at the masked positions of ``rows``; see ``Predict``."""
         stale = self.age[rows] >= self.options.refresh
-        parts = torch.empty(0)
         if bool(stale.all()):
             logits = self._exact(tokens, rows, masked)
         elif not bool(stale.any()):
@@ -184,7 +183,7 @@ class CachedPredictor:
         """Put the new contexts beside those that other rows still read."""
         old = self.store
         self.context[rows] = -1
-        used = self.context[self.context >= 0].unique() if old is not None else None
+        used = torch.unique(self.context[self.context >= 0]) if old is not None else None
         if old is None or used is None or len(used) == 0:
             self.store, self.context[rows] = new, context
             return
@@ -285,9 +284,9 @@ def _attention(
     if store is None or store.context is None:
         if store is not None:
             store.layers[module.layer_idx] = _recorded(store, key, value, attention_mask)
-        from transformers import AttentionInterface
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-        sdpa = AttentionInterface()["sdpa"]
+        sdpa = ALL_ATTENTION_FUNCTIONS["sdpa"]
         found: tuple[Tensor, None] = sdpa(
             module, query, key, value, attention_mask, scaling=scaling, is_causal=False
         )
