@@ -23,8 +23,8 @@ lint: .venv/.dev
 	$(BIN)/mypy
 
 bench: .venv/.dev
-	$(BIN)/python benchmarks/infill_tasks.py --model embedded:best --tasks sample \
-		--out runs/bench/sample.jsonl
+	mkdir -p runs && rm -f runs/bench.jsonl
+	$(BIN)/python benchmarks/run.py --results runs/bench.jsonl --write docs/benchmarks.md
 
 .venv/.runtime: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

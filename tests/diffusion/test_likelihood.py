@@ -323,3 +323,76 @@ def test_wrong_use():
         math.inf,
         math.inf,
     ]
+
+
+def test_antithetic_draws_agree_with_enumeration_within_their_error():
+    x, model = torch.tensor([[2, 0, 1]]), arbitrary_predict()
+    eligible = torch.ones(1, 3, dtype=torch.bool)
+    how = {"mask_token_id": MASK, "rows_per_call": 4096}
+    plain = elbo(model, x, eligible, keys=torch.tensor([5]), samples=40_000, **how)
+    for method in ("count", "time"):
+        found = elbo(
+            model,
+            x,
+            eligible,
+            keys=torch.tensor([6]),
+            samples=40_000,
+            method=method,
+            antithetic=True,
+            **how,
+        )
+        error = math.hypot(float(plain.standard_error), float(found.standard_error))
+        assert abs(float(found.mean - plain.mean)) < 4 * error
+
+
+def test_antithetic_draws_lower_the_variance_of_the_mean():
+    """A model that finds one token hard: either draw of a pair masks it, rarely both or none."""
+
+    def predict(tokens, rows, masked):
+        hard = torch.tensor([8.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        logits = torch.zeros(*tokens.shape, V)
+        logits[:, :, 0] = -hard
+        return logits[masked]
+
+    x, eligible = torch.zeros(400, 6, dtype=torch.int64), torch.ones(400, 6, dtype=torch.bool)
+    spread = {
+        antithetic: elbo(
+            predict,
+            x,
+            eligible,
+            mask_token_id=MASK,
+            keys=torch.arange(400),
+            samples=8,
+            antithetic=antithetic,
+            rows_per_call=4096,
+        ).mean.std()
+        for antithetic in (False, True)
+    }
+    assert spread[True] < 0.9 * spread[False]
+
+
+def test_rows_that_share_a_key_are_compared_on_the_same_masks():
+    """One answer after two prompts of unequal length: the masks agree, and so the paired error of a
+    constant difference is 0 while the separate ones are not."""
+    seen = {}
+
+    def predict(tokens, rows, masked):
+        for row, mask in zip(rows.tolist(), masked, strict=True):
+            seen.setdefault(row, []).append(mask[-3:].tolist())
+        logits = torch.zeros(*tokens.shape, V)
+        logits[:, -3:, 1] = torch.tensor([0.0, 3.0, 6.0])
+        return logits[masked]
+
+    tokens = torch.tensor([[0, 0, 1, 1, 1], [2, 0, 1, 1, 1]])
+    eligible = torch.tensor([[False, False, True, True, True]] * 2)
+    found = elbo(
+        predict, tokens, eligible, mask_token_id=MASK, keys=torch.tensor([3, 3]), samples=16
+    )
+    assert seen[0] == seen[1]
+    mean, error = found.difference(0, 1)
+    assert mean == error == 0
+    assert float(found.standard_error[0]) > 0
+    other = elbo(
+        predict, tokens, eligible, mask_token_id=MASK, keys=torch.tensor([3, 4]), samples=16
+    )
+    assert other.difference(0, 1)[1] > 0

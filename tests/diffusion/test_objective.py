@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from promptinfill.diffusion.masking import Spans
 from promptinfill.diffusion.objective import (
     LossWeights,
+    chunked_cross_entropy,
     count_items,
     diffusion_loss,
     masked_cross_entropy,
@@ -195,3 +196,46 @@ def test_mismatched_inputs():
         diffusion_loss(
             token_loss, *rest, LossWeights(balance_regions=True), num_items=torch.tensor(3)
         )
+
+
+@pytest.mark.parametrize("chunk_entries", [1, 40, 80, 10_000])
+def test_chunks_of_the_output_layer_change_neither_loss_nor_gradient(chunk_entries):
+    """The fast path of training, held to the plain one."""
+    generator = torch.Generator().manual_seed(0)
+    vocabulary, head = 40, torch.randn(6, 40, generator=generator).double().requires_grad_()
+    hidden = torch.randn(3, 5, 6, generator=generator).double().requires_grad_()
+    masked = torch.rand(3, 5, generator=generator) < 0.6
+    targets = torch.randint(0, vocabulary, (3, 5), generator=generator)
+    most = 0
+
+    def logits_at(hidden, positions):
+        nonlocal most
+        most = max(most, int(positions.sum()))
+        return hidden[positions] @ head
+
+    def gradients(loss):
+        total = (loss * torch.arange(1, len(loss) + 1)).sum()
+        return torch.autograd.grad(total, (hidden, head))
+
+    found = chunked_cross_entropy(
+        logits_at, hidden, masked, targets, vocab_size=vocabulary, chunk_entries=chunk_entries
+    )
+    found_gradients = gradients(found)
+    assert most <= max(1, chunk_entries // vocabulary)
+    expected = masked_cross_entropy(hidden[masked] @ head, targets[masked])
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    for one, other in zip(found_gradients, gradients(expected), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_chunks_of_nothing():
+    hidden = torch.zeros(2, 3, 4)
+    loss = chunked_cross_entropy(
+        lambda hidden, positions: hidden[positions],
+        hidden,
+        torch.zeros(2, 3, dtype=torch.bool),
+        torch.zeros(2, 3, dtype=torch.int64),
+        vocab_size=4,
+        chunk_entries=4,
+    )
+    assert loss.shape == (0,)

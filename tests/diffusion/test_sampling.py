@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from promptinfill.diffusion.noise import Stream, uniform
-from promptinfill.diffusion.sampling import ORDERS, SamplingOptions, denoise, draw
+from promptinfill.diffusion.sampling import (
+    ORDERS,
+    PACES,
+    SamplingOptions,
+    StepTrace,
+    denoise,
+    draw,
+)
 from promptinfill.errors import ModelError, PromptInfillError
 
 V = 6
@@ -583,6 +590,9 @@ def test_low_precision_logits_are_compared_in_float32():
         ({"tokens_per_step": 0}, "tokens_per_step is 0"),
         ({"threshold": 0}, "threshold is 0"),
         ({"threshold": 1.5}, "threshold is 1.5"),
+        ({"steps": 0}, "steps is 0"),
+        ({"pace": "fast"}, "unknown pace .fast.: choose one of even, cosine"),
+        ({"entropy_bound": -1.0}, "entropy_bound is -1.0"),
         ({"temperature": -1}, "temperature is -1"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_k": 0}, "top_k is 0"),
@@ -615,3 +625,100 @@ def test_a_broken_model_is_named():
         run(lambda tokens, rows, masked: torch.zeros(6, V), tokens, slots)
     with pytest.raises(ModelError, match="suppressed covers"):
         run(toy_predict(), tokens, slots, suppressed=torch.zeros(V + 1, dtype=torch.bool))
+
+
+# --- committing several at once ---------------------------------------------------------------
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(1, 15),
+    st.sampled_from(sorted(PACES)),
+    st.sampled_from(sorted(ORDERS)),
+)
+def test_a_budget_of_steps_is_kept(holes, steps, pace, order):
+    tokens, slots = canvas(3, 14, {column: column for column in range(holes)})
+    slots[1, holes // 2 :] = -1  # one with fewer, maybe none
+    sizes = (slots >= 0).sum(dim=1)
+    counts: list[list[int]] = []
+    found = run(
+        toy_predict(),
+        tokens,
+        slots,
+        steps=steps,
+        pace=pace,
+        order=order,
+        on_step=lambda step: counts.append(step.samples.bincount(minlength=3).tolist()),
+    )
+    assert found.steps.tolist() == [min(steps, size) for size in sizes.tolist()] or pace == "cosine"
+    assert int(found.steps.max()) <= steps
+    for sample, size in enumerate(sizes.tolist()):
+        done = 0
+        for number, step in enumerate(counts, start=1):
+            if done < size:
+                assert step[sample] >= 1
+            done += step[sample]
+            assert done >= size * PACES[pace](min(1, number / steps)) - 1e-6
+        assert done == size
+
+
+def test_a_cosine_pace_commits_few_tokens_first():
+    tokens, slots = canvas(1, 16, {column: column for column in range(16)})
+    for pace, expected in (("even", [4, 4, 4, 4]), ("cosine", [2, 3, 5, 6])):
+        counts: list[int] = []
+        run(
+            toy_predict(),
+            tokens,
+            slots,
+            steps=4,
+            pace=pace,
+            on_step=lambda step, counts=counts: counts.append(len(step.slots)),
+        )
+        assert counts == expected
+
+
+@given(st.floats(0, 8), st.sampled_from(["confidence", "entropy"]), st.integers(0, 5))
+def test_the_entropy_bound_commits_the_longest_run_within_it(bound, order, seed):
+    tokens, slots = canvas(2, 7, {column: column for column in range(6)}, seed=seed)
+    first: list[StepTrace] = []
+    predict = toy_predict(scale=8.0)
+    run(
+        predict,
+        tokens,
+        slots,
+        entropy_bound=bound,
+        order=order,
+        on_step=lambda step: first.append(step),
+    )
+    start = torch.where(slots >= 0, MASK, tokens)
+    log_probs = predict(start, torch.arange(2), slots >= 0).log_softmax(dim=1).view(2, 6, V)
+    entropy = torch.special.entr(log_probs.exp()).sum(dim=2)
+    confidence = log_probs.amax(dim=2).exp()
+    for sample in range(2):
+        score = confidence[sample] if order == "confidence" else -entropy[sample]
+        ranked = score.argsort(descending=True, stable=True).tolist()
+        wanted = 1
+        for size in range(1, 7):
+            taken = entropy[sample, ranked[:size]]
+            if float(taken.sum() - taken.max()) <= bound + 1e-5:
+                wanted = size
+        committed = first[0].slots[first[0].samples == sample].tolist()
+        strict = 1
+        for size in range(1, 7):
+            taken = entropy[sample, ranked[:size]]
+            if float(taken.sum() - taken.max()) <= bound - 1e-5:
+                strict = size
+        assert strict <= len(committed) <= wanted
+        assert sorted(ranked[: len(committed)]) == committed
+
+
+def test_an_entropy_bound_of_nothing_is_one_token_a_step_unless_all_is_certain():
+    tokens, slots = canvas(1, 6, {column: column for column in range(5)})
+    assert run(toy_predict(), tokens, slots, entropy_bound=0.0).forwards == 5
+    certain = run(
+        lambda t, r, m: torch.tensor([[60.0] + [0.0] * (V - 1)]).expand(int(m.sum()), -1),
+        tokens,
+        slots,
+        entropy_bound=1e-3,
+    )
+    assert certain.forwards == 1

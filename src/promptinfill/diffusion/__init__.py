@@ -30,12 +30,14 @@ from promptinfill.diffusion.noise import derive_key, uniform
 from promptinfill.diffusion.objective import (
     DiffusionLoss,
     LossWeights,
+    chunked_cross_entropy,
     count_items,
     diffusion_loss,
     masked_cross_entropy,
 )
 from promptinfill.diffusion.sampling import (
     ORDERS,
+    PACES,
     Denoised,
     Predict,
     Proposals,
@@ -47,6 +49,7 @@ from promptinfill.diffusion.schedules import SCHEDULES, Schedule, get_schedule, 
 
 __all__ = [
     "ORDERS",
+    "PACES",
     "POLICIES",
     "SCHEDULES",
     "Denoised",
@@ -61,6 +64,7 @@ __all__ = [
     "Spans",
     "StagedPolicy",
     "StepTrace",
+    "chunked_cross_entropy",
     "conditional_log_likelihood",
     "count_items",
     "denoise",

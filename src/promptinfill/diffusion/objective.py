@@ -8,15 +8,20 @@ option of `LossWeights` is a factor per token, so the loss is one sum of product
 length, vocabulary) tensor exists.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from promptinfill.diffusion.masking import Spans, count_in_own_sequence, count_per_sequence
 from promptinfill.errors import RecipeError
+
+# Logits of a chunk hold at most about this many entries (256 MiB in float32).
+_CHUNK_ENTRIES = 2**26
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,47 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         (M,) float32.
     """
     return functional.cross_entropy(logits.float(), targets, reduction="none")
+
+
+def chunked_cross_entropy(
+    logits_at: Callable[[Tensor, Tensor], Tensor],
+    hidden: Tensor,
+    masked: Tensor,
+    targets: Tensor,
+    *,
+    vocab_size: int,
+    chunk_entries: int = _CHUNK_ENTRIES,
+) -> Tensor:
+    """`masked_cross_entropy` of the output layer's logits, with bounded memory.
+
+    Masked positions go through the output layer a chunk at a time, and the backward pass computes a
+    chunk's logits anew, so that one chunk of logits exists at any moment, however many tokens are
+    masked. What fits in one chunk takes the plain path.
+
+    Args:
+        logits_at: (hidden (B, L, D), positions (B, L) bool) -> (m, V), in row-major order.
+        hidden: (B, L, D).
+        masked: (B, L) bool, M of them True.
+        targets: (B, L) int64, clean tokens.
+        vocab_size: V.
+        chunk_entries: most entries of a chunk's logits; at least one position goes at a time.
+
+    Returns:
+        (M,) float32, in row-major order of `masked`.
+    """
+    per_chunk = max(1, chunk_entries // vocab_size)
+    order = masked.flatten().cumsum(0).view_as(masked)  # 1-based number of each masked position
+    if masked.numel() <= per_chunk or (count := int(order[-1, -1])) <= per_chunk:
+        return masked_cross_entropy(logits_at(hidden, masked), targets[masked])
+
+    def chunk_loss(hidden: Tensor, positions: Tensor) -> Tensor:
+        return masked_cross_entropy(logits_at(hidden, positions), targets[positions])
+
+    losses = []
+    for start in range(0, count, per_chunk):
+        positions = masked & (order > start) & (order <= start + per_chunk)
+        losses.append(checkpoint(chunk_loss, hidden, positions, use_reentrant=False))
+    return torch.cat(losses)
 
 
 def count_items(masked: Tensor, eligible: Tensor, spans: Spans, weights: LossWeights) -> Tensor:

@@ -14,6 +14,7 @@ unconditional row are classifier-free guidance of strength s (arXiv 2207.12598).
 This module knows nothing of models or text: `predict` maps token ids to logits.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -94,6 +95,18 @@ ORDERS: dict[str, Order] = {
 }
 
 
+# --- paces ------------------------------------------------------------------------------------
+
+Pace = Callable[[float], float]
+"""Share of the steps taken, in (0, 1] -> share of the decisions committed by then; 1 at 1."""
+
+PACES: dict[str, Pace] = {
+    "even": lambda share: share,
+    # Few tokens while little is known, many at the end (MaskGIT, arXiv 2202.04200).
+    "cosine": lambda share: 1 - math.cos(math.pi / 2 * share),
+}
+
+
 # --- options and results ----------------------------------------------------------------------
 
 
@@ -103,7 +116,13 @@ class SamplingOptions:
 
     order: a name of `ORDERS`.
     tokens_per_step: decisions that each sample commits per step (all that are left, if fewer).
+    steps: spread each sample's decisions over this many steps instead; early commits by a bound
+        below shorten it. At least one decision is committed a step.
+    pace: a name of `PACES`, how `steps` are used.
     threshold: commit, besides, every decision whose confidence is at least this, in (0, 1].
+    entropy_bound: commit, besides, the longest run of decisions, best first, whose entropies (nats)
+        sum to at most this, the largest of them left out (EB-Sampler, arXiv 2505.24857): a bound
+        of what is lost by committing them at once instead of one after the other.
     temperature: 0 takes the most probable token; above, one draws from p^(1/temperature).
     top_k, top_p: draw among the k most probable tokens, among the fewest that hold mass p (both
         after temperature, top_k first); no effect at temperature 0.
@@ -115,6 +134,9 @@ class SamplingOptions:
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
+    steps: int | None = None
+    pace: str = "even"
+    entropy_bound: float | None = None
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -128,6 +150,13 @@ class SamplingOptions:
             raise PromptInfillError(
                 f"threshold is {self.threshold}: a confidence lies above 0 and at most at 1"
             )
+        if self.steps is not None and self.steps < 1:
+            raise PromptInfillError(f"steps is {self.steps}: denoising takes at least 1")
+        if self.pace not in PACES:
+            known = ", ".join(PACES)
+            raise PromptInfillError(f"unknown pace {self.pace!r}: choose one of {known}")
+        if self.entropy_bound is not None and not self.entropy_bound >= 0:
+            raise PromptInfillError(f"entropy_bound is {self.entropy_bound}: use 0 nats or more")
         if not 0 <= self.temperature < float("inf"):
             raise PromptInfillError(
                 f"temperature is {self.temperature}: use 0 for the most probable token, or more"
@@ -318,8 +347,10 @@ class _Loop:
             logits = self.predict(tokens[rows], rows, masked[rows])
             self._check(logits, copy_is_open)
 
-            token_ids, proposed_log_prob, score = self._propose(logits, copy_is_open, todo, step)
-            commit = self._select(todo, proposed_log_prob.exp(), score)
+            token_ids, proposed_log_prob, score, entropy = self._propose(
+                logits, copy_is_open, todo, step
+            )
+            commit = self._select(todo, proposed_log_prob.exp(), score, entropy, step)
             chosen = todo[commit]
             settled[chosen] = token_ids[commit]
             log_prob[chosen] = proposed_log_prob[commit].double()
@@ -365,8 +396,9 @@ class _Loop:
 
     def _propose(
         self, logits: Tensor, copy_is_open: Tensor, todo: Tensor, step: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """For each open decision: token id, its log-probability, score in the order; (D,) each."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """For each open decision: token id, its log-probability, score in the order, and entropy
+        (0 unless there is a bound to hold it to); (D,) each."""
         d, options = self.decisions, self.options
         line_of_copy = copy_is_open.cumsum(0) - 1
         proposals = []
@@ -378,14 +410,18 @@ class _Loop:
             proposal = Proposals(
                 log_probs, token_ids, log_prob.exp(), d.slot[block], d.seed[block], step
             )
-            proposals.append((token_ids, log_prob, ORDERS[options.order](proposal)))
-        token_ids, log_prob, score = (torch.cat(parts) for parts in zip(*proposals, strict=True))
+            bounded = options.entropy_bound is not None
+            entropy = -entropy_order(proposal) if bounded else torch.zeros_like(log_prob)
+            proposals.append((token_ids, log_prob, ORDERS[options.order](proposal), entropy))
+        token_ids, log_prob, score, entropy = (
+            torch.cat(parts) for parts in zip(*proposals, strict=True)
+        )
         if bool(log_prob.isnan().any()):
             raise ModelError(
                 f"predict returned NaN, or nothing but suppressed tokens, at step {step + 1}: "
                 "check the checkpoint and its dtype"
             )
-        return token_ids, log_prob, score
+        return token_ids, log_prob, score, entropy
 
     def _combine(self, logits: Tensor, line_of_copy: Tensor, block: Tensor) -> Tensor:
         """(len(block), V) float32: normalised weighted sums of the copies' log-probabilities.
@@ -411,7 +447,9 @@ class _Loop:
         expert = logits[line_of_copy[copy]].float().clamp_(min=_FORBIDDEN)
         return expert.mul_(self.decisions.copy_weight[copy][:, None])
 
-    def _select(self, todo: Tensor, confidence: Tensor, score: Tensor) -> Tensor:
+    def _select(
+        self, todo: Tensor, confidence: Tensor, score: Tensor, entropy: Tensor, step: int
+    ) -> Tensor:
         """(D,) bool: which open decisions to commit now."""
         sample = self.decisions.sample[todo]
         # Sort by score, then stably by sample: each sample's decisions stand together, best first.
@@ -422,10 +460,24 @@ class _Loop:
         first = per_sample.cumsum(0) - per_sample
         rank = torch.empty_like(ranking)
         rank[ranking] = torch.arange(len(ranking), device=rank.device) - first[sample[ranking]]
-        commit = rank < self.options.tokens_per_step
+        commit = rank < self._quota(per_sample, step)[sample]
         if self.options.threshold is not None:
             commit |= confidence >= self.options.threshold
+        if self.options.entropy_bound is not None:
+            table = entropy.new_zeros((len(per_sample), int(per_sample.max())))
+            table[sample, rank] = entropy
+            lost = table.cumsum(dim=1) - table.cummax(dim=1).values  # never falls along a line
+            commit |= (lost <= self.options.entropy_bound)[sample, rank]
         return commit
+
+    def _quota(self, open_now: Tensor, step: int) -> Tensor:
+        """(N,) int64: how many decisions each sample commits at this step, bounds aside."""
+        if self.options.steps is None:
+            return torch.full_like(open_now, self.options.tokens_per_step)
+        every = self.decisions.sample.bincount(minlength=self.decisions.num_samples)
+        share = PACES[self.options.pace](min(1.0, (step + 1) / self.options.steps))
+        wanted = (every * share - 1e-6).ceil().long()  # less what rounding may add
+        return (wanted - (every - open_now)).clamp(min=1)
 
     def _sum_per_sample(self, values: Tensor) -> Tensor:
         """(N,) float32 from (D,) float64. Through a table, not `index_add`, whose sums come out in

@@ -20,6 +20,7 @@ from promptinfill.infilling.canvas import (
 )
 from promptinfill.models.base import MaskedDiffusionLM
 from promptinfill.models.denoising import fill_slots
+from promptinfill.models.hole_cache import CacheOptions
 from promptinfill.templates import Template
 
 
@@ -34,9 +35,12 @@ class InfillOptions:
         lengths: factors on the template's hole lengths that the candidates cycle through; a hole's
             right length is not known beforehand.
         temperatures: that the candidates cycle through after each round of lengths.
-        order, tokens_per_step, threshold, top_k, top_p: decoding; see ``SamplingOptions``.
+        order, tokens_per_step, threshold, top_k, top_p, steps, pace, entropy_bound: decoding; see
+            ``SamplingOptions``.
         prior_weight, guidance: see :func:`promptinfill.infilling.canvas.build_canvases`.
         batch_size: candidates denoised together.
+        cache: None is exact; else the steps between exact passes recompute the holes alone, which
+            is approximate (see :mod:`promptinfill.models.hole_cache`).
     """
 
     conditioning: Conditioning = "tied"
@@ -52,6 +56,10 @@ class InfillOptions:
     prior_weight: float = 0.0
     guidance: float = 0.0
     batch_size: int = 16
+    steps: int | None = None
+    pace: str = "even"
+    entropy_bound: float | None = None
+    cache: CacheOptions | None = None
 
     def __post_init__(self) -> None:
         if self.conditioning not in get_args(Conditioning):
@@ -78,6 +86,9 @@ class InfillOptions:
             temperature=temperature,
             top_k=self.top_k,
             top_p=self.top_p,
+            steps=self.steps,
+            pace=self.pace,
+            entropy_bound=self.entropy_bound,
         )
 
 
@@ -185,6 +196,7 @@ def draw_fillings(
         sample=sample,
         row_weight=weights,
         on_step=on_step,
+        cache=options.cache,
     )
     draws, filled = [], done.tokens.tolist()
     for i, plan in enumerate(plans):

@@ -1,14 +1,22 @@
 """The bridge from encoded sequences to the reverse process: pad, predict, fill."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from promptinfill.data.encoding import EncodedSequence
-from promptinfill.diffusion.sampling import Denoised, SamplingOptions, StepTrace, denoise
+from promptinfill.diffusion.sampling import (
+    Denoised,
+    Predict,
+    SamplingOptions,
+    StepTrace,
+    denoise,
+)
 from promptinfill.errors import ModelError
 from promptinfill.models.base import MaskedDiffusionLM
+from promptinfill.models.hole_cache import CachedPredictor, CacheOptions
 
 
 def fill_slots(
@@ -21,6 +29,7 @@ def fill_slots(
     sample: Sequence[int] | None = None,
     row_weight: Sequence[float] | None = None,
     on_step: Callable[[StepTrace], None] | None = None,
+    cache: CacheOptions | None = None,
 ) -> Denoised:
     """Denoise every slot of ``sequences``; see :func:`promptinfill.diffusion.sampling.denoise`.
 
@@ -32,6 +41,8 @@ def fill_slots(
         allow_eos: whether EOS may come out (answers end, holes do not).
         sample: (B,) the sample of each canvas; default one sample per canvas.
         row_weight: (B,) weight of each canvas in its sample.
+        cache: approximate, and faster for short holes in long contexts: recompute the slots alone
+            between exact passes; see :mod:`promptinfill.models.hole_cache`. None is exact.
 
     Raises:
         ModelError: a canvas is longer than the model's positions.
@@ -56,20 +67,24 @@ def fill_slots(
         hidden = dlm.hidden(tokens[:, :width], kept[:, :width])
         return dlm.logits_at(hidden, masked[:, :width])
 
-    return denoise(
-        predict,
-        tokens,
-        slots,
-        mask_token_id=dlm.mask_token_id,
-        options=options,
-        seeds=torch.tensor(list(seeds), dtype=torch.int64, device=dlm.device),
-        sample=None if sample is None else torch.tensor(list(sample), device=dlm.device),
-        row_weight=None
-        if row_weight is None
-        else torch.tensor(list(row_weight), device=dlm.device),
-        suppressed=suppressed.to(dlm.device),
-        on_step=on_step,
-    )
+    how: contextlib.AbstractContextManager[Predict] = contextlib.nullcontext(predict)
+    if cache is not None:
+        how = CachedPredictor(dlm, slots, attention, cache).installed()
+    with how as chosen:
+        return denoise(
+            chosen,
+            tokens,
+            slots,
+            mask_token_id=dlm.mask_token_id,
+            options=options,
+            seeds=torch.tensor(list(seeds), dtype=torch.int64, device=dlm.device),
+            sample=None if sample is None else torch.tensor(list(sample), device=dlm.device),
+            row_weight=None
+            if row_weight is None
+            else torch.tensor(list(row_weight), device=dlm.device),
+            suppressed=suppressed.to(dlm.device),
+            on_step=on_step,
+        )
 
 
 def _pad(rows: Sequence[Sequence[int]], fill: int, device: torch.device) -> Tensor:

@@ -195,6 +195,7 @@ def _trainer(
         schedule=get_schedule(recipe.schedule),
         weights=LossWeights(**recipe.loss.model_dump()),
         packed_length=recipe.data.packed_length,
+        stratified_times=recipe.training.stratified_times,
         callbacks=[LogCallback(folder / "log.jsonl", on_log)],
     )
 

@@ -28,12 +28,13 @@ from promptinfill.diffusion.noise import derive_key
 from promptinfill.diffusion.objective import (
     DiffusionLoss,
     LossWeights,
+    chunked_cross_entropy,
     count_items,
     diffusion_loss,
-    masked_cross_entropy,
 )
 from promptinfill.diffusion.schedules import Schedule, get_schedule, sample_times
 from promptinfill.models.base import MaskedDiffusionLM
+from promptinfill.training.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,18 @@ def add_noise(
     mask_token_id: int,
     seed: int,
     step: int,
+    stratified_times: bool = False,
 ) -> Noised:
-    """The forward process on one batch: a function of (seed, step, a sequence's index) alone."""
+    """The forward process on one batch: a function of (seed, step, a sequence's index) alone.
+
+    With ``stratified_times``, the batch's times are spread evenly over (0, 1] instead of drawn
+    each for itself: a loss of lower variance, but a sequence's time depends on its company.
+    """
     prompt, response = region_masks(batch["region"])
     spans = Spans(prompt, response, batch["field"], batch["sequence"])
     seed_key = derive_key(torch.tensor(seed, device=prompt.device), step)
     keys = derive_key(seed_key, batch["index"])
-    times = sample_times(keys)
+    times = _stratified(keys, spans.sequence) if stratified_times else sample_times(keys)
     eligible = policy(spans, keys)
     input_ids, masked = forward_process(
         batch["input_ids"],
@@ -74,6 +80,15 @@ def add_noise(
     return Noised(spans, times, eligible, masked, input_ids)
 
 
+def _stratified(keys: Tensor, sequence: Tensor) -> Tensor:
+    """(B, L) times, stratified over the sequences of the batch; 1 at padding."""
+    real = sequence >= 0
+    own, which = torch.unique(keys[real], return_inverse=True)
+    times = torch.ones(keys.shape, device=keys.device)
+    times[real] = sample_times(own, stratified=True)[which]
+    return times
+
+
 def noised_loss(
     dlm: MaskedDiffusionLM,
     batch: dict[str, Tensor],
@@ -84,6 +99,7 @@ def noised_loss(
     seed: int,
     step: int,
     num_items: Tensor | None = None,
+    stratified_times: bool = False,
 ) -> DiffusionLoss:
     """Forward process, hidden states, logits at masked positions, weighted loss of one batch.
 
@@ -94,6 +110,7 @@ def noised_loss(
         batch: the columns of :func:`promptinfill.data.tokenized.collate`, on the model's device.
         num_items: counts of the whole optimiser step, when the batch is a part of it (see
             :func:`promptinfill.diffusion.objective.count_items`).
+        stratified_times: see :func:`add_noise`.
     """
     noised = add_noise(
         batch,
@@ -102,10 +119,13 @@ def noised_loss(
         mask_token_id=dlm.mask_token_id,
         seed=seed,
         step=step,
+        stratified_times=stratified_times,
     )
     masked = noised.masked
     hidden = dlm.hidden(noised.input_ids, attention_mask(batch["sequence"]), batch["position"])
-    token_loss = masked_cross_entropy(dlm.logits_at(hidden, masked), batch["input_ids"][masked])
+    token_loss = chunked_cross_entropy(
+        dlm.logits_at, hidden, masked, batch["input_ids"], vocab_size=dlm.vocab_size
+    )
     return diffusion_loss(
         token_loss,
         masked,
@@ -131,6 +151,7 @@ class DiffusionTrainer(Trainer):
         schedule: Schedule,
         weights: LossWeights,
         packed_length: int | None = None,
+        stratified_times: bool = False,
         callbacks: list[Any] | None = None,
     ) -> None:
         self.dlm = dlm
@@ -138,6 +159,8 @@ class DiffusionTrainer(Trainer):
         self.schedule = schedule
         self.weights = weights
         self.packed_length = packed_length
+        self.stratified_times = stratified_times
+        self.throughput = Throughput()
         self._sums: dict[str, Tensor] = {}
         # Outside ``accelerate launch`` one process takes one device: nn.DataParallel would copy the
         # model without its objective.
@@ -217,6 +240,7 @@ class DiffusionTrainer(Trainer):
             "schedule": self.schedule,
             "seed": self.args.seed,
             "step": self.state.global_step,
+            "stratified_times": self.stratified_times,
         }
 
     def compute_loss(
@@ -230,6 +254,7 @@ class DiffusionTrainer(Trainer):
         # Through the module that training wraps (DDP, FSDP, DeepSpeed), whose forward prepares the
         # gradients' reduction; see _objective.
         loss = DiffusionLoss(*model(inputs, num_items_in_batch))
+        self.throughput.add(inputs["sequence"])
         for name, value in _parts(loss).items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         # Every process divides by the counts of all, and gradients are then averaged over them.
@@ -260,9 +285,11 @@ class DiffusionTrainer(Trainer):
         return self.accelerator.autocast()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the mean loss per masked token of each region since the last log."""
+        """Add the mean loss per masked token of each region since the last log, tokens per second
+        and memory."""
         if self._sums and "loss" in logs:
             logs |= _means({k: float(v) for k, v in self._sums.items()}, prefix="")
+            logs |= self.throughput.take()
             self._sums = {}
         super().log(logs, *args, **kwargs)
 

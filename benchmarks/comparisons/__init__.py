@@ -1,0 +1,1 @@
+"""One comparison a file; ``run.py`` knows them by name."""
